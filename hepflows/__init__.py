@@ -1,0 +1,31 @@
+"""hepflows: normalizing flows for particle physics.
+
+A flow is a bijection plus a base density. The public names below are imported on first use, so that
+``hepflows --help`` does not wait for torch.
+
+>>> import hepflows
+>>> flow = hepflows.maf(features=2, context_features=1, seed=0)
+>>> flow
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+_PUBLIC: dict[str, str] = {}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    message = f"module 'hepflows' has no attribute {name!r}; the public names are {', '.join(sorted(_PUBLIC))}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
