@@ -5,7 +5,8 @@ A flow is a bijection plus a base density. The public names below are imported o
 
 >>> import hepflows
 >>> flow = hepflows.maf(features=2, context_features=1, seed=0)
->>> flow
+>>> flow.features, flow.context_features
+(2, 1)
 """
 
 from __future__ import annotations
@@ -15,7 +16,20 @@ from typing import Any
 
 __version__ = "0.1.0.dev0"
 
-_PUBLIC: dict[str, str] = {}
+_BIJECTIONS = (
+    "Affine", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear", "LinearSpline", "Logit",
+    "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift", "Standardize",
+)  # fmt: skip
+
+_PUBLIC: dict[str, str] = {
+    **dict.fromkeys(_BIJECTIONS, "hepflows.bijections"),
+    **dict.fromkeys(("Gaussian", "UniformBox"), "hepflows.bases"),
+    **dict.fromkeys(("MADE", "MLP"), "hepflows.nets"),
+    **dict.fromkeys(("coupling_flow", "iaf", "maf", "nice", "realnvp"), "hepflows.zoo"),
+    **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
+    **dict.fromkeys(("MaximumLikelihood", "TensorBatches", "TrainingConfig", "fit"), "hepflows.training"),
+    "Flow": "hepflows.flow",
+}
 
 __all__ = [*_PUBLIC, "__version__"]
 

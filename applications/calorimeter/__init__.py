@@ -1,0 +1,38 @@
+"""Calorimeter showers: read them, learn them, generate them, and ask a classifier to tell the difference.
+
+>>> from hepflows.applications.calorimeter import CaloFlow, read_showers, write_showers, classifier_test
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HERE = "hepflows.applications.calorimeter"
+_PUBLIC = {
+    "CALOGAN": f"{_HERE}.geometry",
+    "CaloFlow": f"{_HERE}.model",
+    "Geometry": f"{_HERE}.geometry",
+    "Layer": f"{_HERE}.geometry",
+    "Showers": f"{_HERE}.data",
+    "classifier_test": f"{_HERE}.metrics",
+    "evaluate": f"{_HERE}.metrics",
+    "iterate_showers": f"{_HERE}.data",
+    "load_config": f"{_HERE}.config",
+    "observables": f"{_HERE}.observables",
+    "read_showers": f"{_HERE}.data",
+    "write_showers": f"{_HERE}.data",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    message = f"module {_HERE!r} has no attribute {name!r}; the public names are {', '.join(__all__)}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

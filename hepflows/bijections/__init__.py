@@ -1,0 +1,27 @@
+"""Invertible maps from data to latent space."""
+
+from hepflows.bijections.autoregressive import MaskedAutoregressive
+from hepflows.bijections.base import Bijection, Chain, Inverse
+from hepflows.bijections.coupling import Coupling
+from hepflows.bijections.elementwise import Affine, Elementwise, Logit, Shift, Standardize, Univariate
+from hepflows.bijections.linear import LULinear, Permutation
+from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
+
+__all__ = [
+    "Affine",
+    "Bijection",
+    "Chain",
+    "Coupling",
+    "Elementwise",
+    "Inverse",
+    "LULinear",
+    "LinearSpline",
+    "Logit",
+    "MaskedAutoregressive",
+    "Permutation",
+    "QuadraticSpline",
+    "RationalQuadraticSpline",
+    "Shift",
+    "Standardize",
+    "Univariate",
+]

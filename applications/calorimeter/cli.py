@@ -1,0 +1,214 @@
+"""``hepflows calorimeter ...``: arguments in, the functions of the package called, a few lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hepflows import console
+from hepflows.errors import ConfigError
+
+app = typer.Typer(
+    help="Calorimeter showers: generate them and let a classifier judge.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(help="CaloGAN files, ROOT or HDF5: one, several, a folder or a quoted glob.", show_default=False),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
+Preset = Annotated[str, typer.Option(help="demo (minutes), paper (CaloFlow v1), or the path of a YAML file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Replace one value, for example model.shower_flow.blocks=4; repeatable.", show_default=False
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
+]
+
+
+@app.command()
+def run(
+    inputs: Inputs,
+    out: Out,
+    preset: Preset = "demo",
+    settings: Settings = None,
+    seed: Seed = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Train on showers, generate new ones, judge them and write a report.
+
+    Example: `hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo`
+    """
+    from hepflows.applications.calorimeter import pipeline
+    from hepflows.applications.calorimeter.config import load_config
+
+    _use(threads)
+    with _interruptible(out):
+        metrics = pipeline.run(inputs, out, load_config(preset, settings), seed, resume=resume, overwrite=overwrite)
+    _table(metrics)
+    console.say(f"report: {out / 'report.html'}")
+
+
+@app.command()
+def train(
+    inputs: Inputs,
+    out: Out,
+    preset: Preset = "demo",
+    settings: Settings = None,
+    seed: Seed = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Train only: writes model.safetensors and history.csv into the folder.
+
+    Example: `hepflows calorimeter train 'showers/*_t*.root' --out runs/eplus --preset paper`
+    """
+    from hepflows.applications.calorimeter import pipeline, read_showers
+    from hepflows.applications.calorimeter.config import load_config
+
+    _use(threads)
+    config = load_config(preset, settings)
+    with _interruptible(out):
+        folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
+        pipeline.train(read_showers(inputs), folder, config, seed)
+    console.say(f"model: {out / 'model.safetensors'}; next: hepflows calorimeter sample {out} -n 1000 -o showers.root")
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.", show_default=False)],
+    outputs: Annotated[
+        list[Path],
+        typer.Option("--output", "-o", help="File to write, .root or .hdf5; repeatable.", show_default=False),
+    ],
+    n: Annotated[int, typer.Option("-n", help="Number of showers.", min=1)] = 1000,
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            help="Incident energy in GeV: 50, or 1:100 for a flat spectrum; as in training where not given.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Generate showers with a trained model.
+
+    Example: `hepflows calorimeter sample runs/demo -n 10000 --energy 1:100 -o showers.root`
+    """
+    from hepflows.applications.calorimeter import CaloFlow, pipeline
+    from hepflows.io.paths import file_format
+
+    _use(threads)
+    for output in outputs:
+        file_format(output)
+    flow = CaloFlow.load(model)
+    milliseconds = pipeline.generate(flow, n, outputs, seed, _energies(energy, n, seed))
+    console.say(f"{n} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
+
+
+@app.command()
+def evaluate(
+    generated: Annotated[str, typer.Argument(help="File of generated showers.", show_default=False)],
+    reference: Annotated[
+        str, typer.Argument(help="File of true showers that the model has not seen.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
+    ],
+    protocol: Annotated[str, typer.Option(help="Protocol of the classifier.")] = "caloflow",
+    repeats: Annotated[int, typer.Option(help="Trainings of the classifier.", min=2)] = 3,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Let a classifier judge showers against true ones; writes metrics.json and report.html.
+
+    Example: `hepflows calorimeter evaluate runs/demo/generated.hdf5 data/calorimeter/eplus.hdf5 --out runs/verdict`
+    """
+    from hepflows.applications.calorimeter import pipeline
+
+    _use(threads)
+    metrics = pipeline.evaluate_files(generated, reference, out, protocol, repeats, seed)
+    _table(metrics)
+    console.say(f"report: {out / 'report.html'}")
+
+
+@app.command()
+def convert(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .root or .hdf5.", show_default=False)],
+    energy_unit: Annotated[
+        str, typer.Option(help="Unit of the incident energies in the input: MeV, GeV or TeV.")
+    ] = "GeV",
+    voxel_unit: Annotated[str, typer.Option(help="Unit of the voxels in the input: keV, MeV or GeV.")] = "MeV",
+) -> None:
+    """Convert showers between ROOT and HDF5, without loss, in flat memory; several inputs become one file.
+
+    Example: `hepflows calorimeter convert showers_t0.root showers_t1.root -o showers.hdf5`
+    """
+    from hepflows.applications.calorimeter.data import iterate_showers, write_showers
+    from hepflows.io.paths import file_format
+
+    file_format(output)
+    chunks = iterate_showers(inputs, energy_unit=energy_unit, voxel_unit=voxel_unit)
+    console.say(f"{write_showers(output, chunks)} showers in {output}")
+
+
+def _use(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _energies(text: str | None, n: int, seed: int) -> Any:
+    """``50`` or ``1:100`` to (n,) incident energies in GeV."""
+    import numpy as np
+
+    from hepflows.training.seeding import numpy_generator
+
+    if text is None:
+        return None
+    try:
+        bounds = [float(part) for part in text.split(":")]
+    except ValueError:
+        bounds = []
+    if len(bounds) not in (1, 2) or not 0 < bounds[0] <= bounds[-1] < float("inf"):
+        message = f"--energy {text}: give a positive energy in GeV such as 50, or a range such as 1:100"
+        raise ConfigError(message)
+    return (
+        numpy_generator(seed, "incident").uniform(bounds[0], bounds[-1], n)
+        if len(bounds) == 2
+        else np.full(n, bounds[0])
+    )
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
+        raise typer.Exit(130) from None
+
+
+def _table(metrics: dict[str, Any]) -> None:
+    from hepflows.applications.calorimeter.metrics import summary
+
+    for line in summary(metrics):
+        console.say(line)

@@ -1,0 +1,163 @@
+"""What can be set: the model, its training, the split of the sample and the verdict. Presets stand in ``configs/``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hepflows.errors import ConfigError
+from hepflows.training.loop import TrainingConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PreprocessConfig(_Section):
+    """How energies become numbers that a flow learns well; see `hepflows.applications.calorimeter.preprocess`.
+
+    Attributes:
+        kind: ``logit``, the preprocessing of CaloFlow, or ``log``.
+        noise_mev: ``logit``: width of the uniform noise added to every voxel, in MeV.
+        alpha: ``logit``: margin of the logit.
+        threshold_mev: voxels below it are set to zero in what is generated; ``log`` also treats them as zero in training.
+        tail: ``log``: zeros are spread over this many e-folds below the threshold.
+    """
+
+    kind: Literal["logit", "log"] = "logit"
+    noise_mev: float = Field(1e-3, gt=0)
+    alpha: float = Field(1e-6, gt=0, lt=0.1)
+    threshold_mev: float = Field(0.01, gt=0)
+    tail: float = Field(2.0, gt=0)
+
+
+class FlowConfig(_Section):
+    """One flow and its training.
+
+    Attributes:
+        blocks: number of autoregressive bijections.
+        hidden: widths of the hidden layers of each.
+        bins: bins of the rational-quadratic splines.
+        bound: the splines act on [-bound, bound].
+        minimum: smallest width, height and derivative of a spline bin.
+        dropout: in the hidden layers, in training.
+        training: epochs, optimiser and schedule.
+    """
+
+    blocks: int = Field(8, ge=1)
+    hidden: list[int] = [378, 378]
+    bins: int = Field(8, ge=2)
+    bound: float = Field(14.0, gt=0)
+    minimum: float = Field(1e-6, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    training: TrainingConfig = TrainingConfig()
+
+
+class CaloFlowConfig(_Section):
+    """The model: Flow I for the layer energies, Flow II for the voxels.
+
+    Attributes:
+        kind: ``teacher``, masked autoregressive flows as in CaloFlow v1 (arXiv:2106.05285).
+        precision: of weights and arithmetic.
+        preprocess: see `PreprocessConfig`.
+        mirror: also train on mirror images of the showers, along each axis along which the sample is symmetric.
+        energy_flow: Flow I, p(layer energies | incident energy).
+        shower_flow: Flow II, p(voxels | layer energies, incident energy).
+    """
+
+    kind: Literal["teacher"] = "teacher"
+    precision: Literal["float32", "float64"] = "float32"
+    preprocess: PreprocessConfig = PreprocessConfig()
+    mirror: bool = False
+    energy_flow: FlowConfig = FlowConfig()
+    shower_flow: FlowConfig = FlowConfig()
+
+
+class SplitConfig(_Section):
+    """Shares of the sample that choose the model and that judge it; the rest trains it."""
+
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.3, gt=0, lt=1)
+
+
+class VerdictConfig(_Section):
+    """The classifier test: protocol and number of trainings."""
+
+    protocol: str = "caloflow"
+    repeats: int = Field(3, ge=2)
+
+
+class RunConfig(_Section):
+    """Everything that one run is made of."""
+
+    preset: str = "paper"
+    model: CaloFlowConfig = CaloFlowConfig()
+    split: SplitConfig = SplitConfig()
+    verdict: VerdictConfig = VerdictConfig()
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("hepflows.applications.calorimeter") / "configs"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(preset: str = "demo", settings: list[str] | None = None) -> RunConfig:
+    """A preset, or a YAML file of your own, with single values replaced.
+
+    Args:
+        preset: ``demo``, ``paper`` or the path of a YAML file.
+        settings: ``a.b=value`` replacements, values in YAML.
+
+    >>> load_config("demo", ["model.shower_flow.blocks=2"]).model.shower_flow.blocks
+    2
+    """
+    values = _read(preset)
+    for setting in settings or []:
+        path, separator, text = setting.partition("=")
+        if not separator:
+            message = f"--set {setting}: write it as section.name=value, for example model.shower_flow.blocks=4"
+            raise ConfigError(message)
+        section = values
+        *parents, name = path.strip().split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                message = f"--set {setting}: {parent} is a value, not a section"
+                raise ConfigError(message)
+        section[name] = yaml.safe_load(text)
+    return validate(values, f"preset {preset}")
+
+
+def validate(values: dict[str, Any], where: str) -> RunConfig:
+    """Check a configuration; the message names the field."""
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = f"{where}: {field}: {first['msg']} (got {first['input']!r})"
+        raise ConfigError(message) from None
+
+
+def _read(preset: str) -> dict[str, Any]:
+    if preset in presets():
+        folder = resources.files("hepflows.applications.calorimeter") / "configs"
+        text = (folder / f"{preset}.yaml").read_text()
+        return {"preset": preset, **yaml.safe_load(text)}
+    if not preset.endswith((".yaml", ".yml")):
+        message = f"there is no preset {preset!r}: choose {' or '.join(presets())}, or give the path of a YAML file"
+        raise ConfigError(message)
+    try:
+        with open(preset) as file:
+            values = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{preset}: cannot be read as YAML ({error})"
+        raise ConfigError(message) from None
+    if not isinstance(values, dict):
+        message = f"{preset}: expected a YAML mapping with the sections model, split and verdict"
+        raise ConfigError(message)
+    return {"preset": preset, **values}

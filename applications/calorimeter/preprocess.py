@@ -1,0 +1,180 @@
+r"""From energies to what a flow learns, and back.
+
+Both kinds split a shower in two: the layer energies, written as ratios
+
+.. math:: u_0 = \frac{\sum_j E_j}{f E_\mathrm{inc}}, \qquad u_i = \frac{E_{i-1}}{\sum_{j \ge i-1} E_j}
+
+with ``f`` the largest response of the training set (at least 1), all in (0, 1) and taken to the line by a logit; and the
+voxels of each layer, given its energy. On the way back the voxels of a layer are rescaled to sum to its energy.
+
+- `LogitPreprocess` is that of CaloFlow (arXiv:2106.05285): uniform noise on every voxel, voxels as fractions of
+  the layer energy, logit with a margin alpha.
+- `LogPreprocess` takes the logarithm of the voxel energy itself. Empty voxels are spread below a threshold, so that
+  "empty" is a bump of its own beside the spectrum and stands at the same place whatever the layer holds.
+
+All energies here are in MeV, in float64; the flow converts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hepflows.applications.calorimeter.config import PreprocessConfig
+from hepflows.applications.calorimeter.geometry import Geometry
+
+TEN_GEV, HUNDRED_GEV = 1e4, 1e5  # MeV
+
+
+def sum_layers(voxels: Tensor, geometry: Geometry) -> Tensor:
+    """``(n, n_voxels)`` voxels to ``(n, n_layers)`` layer energies."""
+    return torch.stack([voxels[:, part].sum(1) for part in geometry.slices], 1)
+
+
+def spread_layers(values: Tensor, geometry: Geometry) -> Tensor:
+    """``(n, n_layers)`` numbers to ``(n, n_voxels)``: each voxel gets that of its layer."""
+    return torch.cat([values[:, i : i + 1].expand(-1, layer.n_voxels) for i, layer in enumerate(geometry.layers)], 1)
+
+
+class Preprocess(nn.Module):
+    """What the two kinds share: contexts, ratios of layer energies, the rescaling.
+
+    Attributes:
+        max_response: largest (sum of the layers)/(incident energy) that can be generated.
+        energy_mean, energy_std: standardise the targets of the energy flow.
+        voxel_mean, voxel_std: standardise the targets of the shower flow.
+    """
+
+    max_response: Tensor
+    energy_mean: Tensor
+    energy_std: Tensor
+    voxel_mean: Tensor
+    voxel_std: Tensor
+
+    def __init__(self, geometry: Geometry, config: PreprocessConfig) -> None:
+        super().__init__()
+        self.geometry, self.config = geometry, config
+        double = torch.float64
+        self.register_buffer("max_response", torch.ones((), dtype=double))
+        self.register_buffer("energy_mean", torch.zeros(geometry.n_layers, dtype=double))
+        self.register_buffer("energy_std", torch.ones(geometry.n_layers, dtype=double))
+        self.register_buffer("voxel_mean", torch.zeros(geometry.n_voxels, dtype=double))
+        self.register_buffer("voxel_std", torch.ones(geometry.n_voxels, dtype=double))
+
+    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator) -> None:
+        """Learn the response range and, for the ``log`` kind, means and spreads of the targets."""
+        response = float((voxels.sum(1) / incident).max())
+        # a little above the largest one seen, so that its logit stays finite
+        self.max_response.fill_(max(1.0, 1.002 * response))
+
+    def energy_context(self, incident: Tensor) -> Tensor:
+        """``(n,)`` incident energies to ``(n, 1)``: log10(E_inc / 10 GeV)."""
+        return torch.log10(incident / TEN_GEV).unsqueeze(1)
+
+    def voxel_context(self, incident: Tensor, layers: Tensor) -> Tensor:
+        """``(n, 1 + n_layers)``: log10(E_inc / 10 GeV) and log10(E_i / 100 GeV + 1e-8) + 2."""
+        return torch.cat([self.energy_context(incident), torch.log10(layers / HUNDRED_GEV + 1e-8) + 2], 1)
+
+    def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Fresh noise where the data have none: ``(voxels, layer energies)``, all positive."""
+        raise NotImplementedError
+
+    def energy_target(self, layers: Tensor, incident: Tensor) -> Tensor:
+        """``(n, n_layers)`` layer energies to the logits of their ratios, standardised."""
+        remaining = layers.flip(1).cumsum(1).flip(1)
+        response = (remaining[:, :1] / incident[:, None] / self.max_response).clamp(1e-9, 1 - 1e-9)
+        # logit(a / (a + b)) = log a - log b: no rounding at either end
+        ratios = torch.log(layers[:, :-1]) - torch.log(remaining[:, 1:])
+        logits = torch.cat([torch.logit(response), ratios], 1)
+        return (self.limit(logits) - self.energy_mean) / self.energy_std
+
+    def layer_energies(self, target: Tensor, incident: Tensor) -> Tensor:
+        """Undo `energy_target`: ``(n, n_layers)`` energies in MeV."""
+        logits = target * self.energy_std + self.energy_mean
+        shares = torch.sigmoid(logits)
+        remaining = shares[:, 0] * self.max_response * incident
+        layers = []
+        for share in shares[:, 1:].unbind(1):
+            layers.append(share * remaining)
+            remaining = remaining - layers[-1]
+        return torch.stack([*layers, remaining], 1)
+
+    def limit(self, logits: Tensor) -> Tensor:
+        """Where the logits of the layer ratios are cut."""
+        return logits
+
+    def voxel_target(self, voxels: Tensor, layers: Tensor) -> Tensor:
+        """``(n, n_voxels)`` dequantised voxels to the targets of the shower flow."""
+        raise NotImplementedError
+
+    def voxels(self, target: Tensor, layers: Tensor) -> Tensor:
+        """Undo `voxel_target`, empty what is below threshold and rescale each layer to its energy."""
+        raise NotImplementedError
+
+    def rescale(self, voxels: Tensor, layers: Tensor) -> Tensor:
+        """Make the voxels of each layer sum to its energy; a layer without any voxel stays empty."""
+        factor = layers / sum_layers(voxels, self.geometry).clamp_min(1e-30)
+        return voxels * spread_layers(factor, self.geometry)
+
+
+class LogitPreprocess(Preprocess):
+    """The preprocessing of CaloFlow (arXiv:2106.05285)."""
+
+    def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        noise = torch.rand(voxels.shape, generator=generator, dtype=voxels.dtype)
+        noisy = voxels + self.config.noise_mev * noise
+        return noisy, sum_layers(noisy, self.geometry)
+
+    def limit(self, logits: Tensor) -> Tensor:
+        edge = math.log((1 - self.config.alpha) / self.config.alpha)
+        return logits.clamp(-edge, edge)
+
+    def voxel_target(self, voxels: Tensor, layers: Tensor) -> Tensor:
+        alpha = self.config.alpha
+        share = alpha + (1 - 2 * alpha) * (voxels / spread_layers(layers, self.geometry)).clamp(0, 1)
+        return torch.log(share) - torch.log1p(-share)
+
+    def voxels(self, target: Tensor, layers: Tensor) -> Tensor:
+        alpha = self.config.alpha
+        share = (torch.sigmoid(target) - alpha) / (1 - 2 * alpha)
+        voxels = self.rescale(share.abs(), layers)
+        return torch.where(voxels < self.config.threshold_mev, 0.0, voxels)
+
+
+class LogPreprocess(Preprocess):
+    """Logarithms of the voxel energies, with the empty ones spread below a threshold."""
+
+    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator) -> None:
+        super().fit(voxels, incident, generator)
+        filled, layers = self.dequantise(voxels, generator)
+        for target, mean, std in (
+            (self.energy_target(layers, incident), self.energy_mean, self.energy_std),
+            (self.voxel_target(filled, layers), self.voxel_mean, self.voxel_std),
+        ):
+            mean.copy_(target.mean(0))
+            std.copy_(target.std(0).clamp_min(1e-3))
+
+    def _fill(self, energies: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.rand(energies.shape, generator=generator, dtype=energies.dtype)
+        below = self.config.threshold_mev * torch.exp(-self.config.tail * noise)
+        return torch.where(energies < self.config.threshold_mev, below, energies)
+
+    def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self._fill(voxels, generator), self._fill(sum_layers(voxels, self.geometry), generator)
+
+    def voxel_target(self, voxels: Tensor, layers: Tensor) -> Tensor:
+        return (torch.log(voxels) - self.voxel_mean) / self.voxel_std
+
+    def voxels(self, target: Tensor, layers: Tensor) -> Tensor:
+        threshold = self.config.threshold_mev
+        # no voxel holds more than its layer
+        voxels = torch.exp(target * self.voxel_std + self.voxel_mean).minimum(spread_layers(layers, self.geometry))
+        voxels = torch.where(voxels < threshold, 0.0, voxels)
+        return self.rescale(voxels, torch.where(layers < threshold, 0.0, layers))
+
+
+def build_preprocess(geometry: Geometry, config: PreprocessConfig) -> Preprocess:
+    """The preprocessing that a configuration names."""
+    return {"logit": LogitPreprocess, "log": LogPreprocess}[config.kind](geometry, config)

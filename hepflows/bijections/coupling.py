@@ -1,0 +1,73 @@
+"""Coupling bijections: one part of the features is mapped, the other part parametrises the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hepflows.bijections.base import Bijection
+from hepflows.bijections.elementwise import Univariate
+from hepflows.errors import ShapeError
+from hepflows.nets import MLP
+
+
+class Coupling(Bijection):
+    r"""Map the features with ``mask`` true by parameters that a network computes from the others and the context.
+
+    .. math:: z_B = g\big(x_B;\, \theta(x_A, c)\big), \qquad z_A = x_A
+
+    With `Shift` this is NICE (arXiv:1410.8516), with `Affine` RealNVP (arXiv:1605.08803), with a spline a neural spline
+    flow (arXiv:1808.03856, arXiv:1906.04032). Both directions cost one pass of the network.
+
+    Args:
+        univariate: the map of one feature.
+        mask: (D,) booleans; true features are mapped.
+        context_features: width of the context, zero for none.
+        hidden: widths of the conditioning network.
+        net: a network ``(x_A, context) -> (N, B * P)`` of your own instead.
+        generator: draws the initial weights.
+    """
+
+    kept: Tensor
+    mapped: Tensor
+
+    def __init__(
+        self,
+        univariate: Univariate,
+        mask: Sequence[bool] | Tensor,
+        context_features: int = 0,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        net: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        chosen = torch.as_tensor(mask, dtype=torch.bool)
+        super().__init__(len(chosen), context_features)
+        self.register_buffer("kept", (~chosen).nonzero().squeeze(1), persistent=False)
+        self.register_buffer("mapped", chosen.nonzero().squeeze(1), persistent=False)
+        if not len(self.mapped):
+            message = "the mask of a Coupling maps no feature: set at least one entry to True"
+            raise ShapeError(message)
+        if not len(self.kept) and not context_features:
+            message = "the mask of a Coupling maps every feature and there is no context: keep at least one feature"
+            raise ShapeError(message)
+        self.univariate = univariate
+        if net is None:
+            outputs = len(self.mapped) * univariate.per_feature
+            net = MLP(len(self.kept), outputs, hidden, context_features=context_features, generator=generator)
+            net.start_at(univariate.identity().repeat(len(self.mapped)))
+        self.net = net
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        mapped, ladj = self.univariate.forward(x[:, self.mapped], self._conditioned(x, context))
+        return x.index_copy(1, self.mapped, mapped), ladj.sum(-1)
+
+    def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        mapped, ladj = self.univariate.inverse(z[:, self.mapped], self._conditioned(z, context))
+        return z.index_copy(1, self.mapped, mapped), ladj.sum(-1)
+
+    def _conditioned(self, x: Tensor, context: Tensor | None) -> Tensor:
+        parameters: Tensor = self.net(x[:, self.kept], context)
+        return parameters.view(len(x), len(self.mapped), self.univariate.per_feature)

@@ -1,0 +1,145 @@
+"""Monotonic splines as maps of one feature, for couplings, autoregressive and elementwise bijections.
+
+The formulas stand in `hepflows.kernels.splines`. Every spline acts on the box ``[-bound, bound]`` (or ``[low, high]``) and
+is the identity outside.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hepflows.bijections.elementwise import Univariate
+from hepflows.errors import DomainError
+from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline, rational_quadratic_spline
+
+
+class _Spline(Univariate):
+    """Bins and box, common to the three."""
+
+    def __init__(self, bins: int, bound: float, box: tuple[float, float] | None, minimum: float) -> None:
+        self.low, self.high = (-bound, bound) if box is None else box
+        if bins < 2 or not self.low < self.high or not 0 < minimum * bins < 1:
+            message = (
+                f"a spline needs at least 2 bins, low < high and a minimum size in (0, 1/bins), "
+                f"got bins={bins}, box=({self.low}, {self.high}), minimum={minimum}"
+            )
+            raise DomainError(message)
+        self.bins, self.minimum = bins, minimum
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self._apply(x, parameters, inverse=False)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self._apply(z, parameters, inverse=True)
+
+    def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class LinearSpline(_Spline):
+    """Piecewise linear, ``K`` raw heights (arXiv:1808.03856).
+
+    Args:
+        bins: number of bins ``K``, all of equal width.
+        bound: the box is ``[-bound, bound]``.
+        box: ``(low, high)`` instead of ``bound``.
+        minimum: smallest height of a bin, in units of the box.
+    """
+
+    def __init__(
+        self, bins: int = 8, bound: float = 3.0, *, box: tuple[float, float] | None = None, minimum: float = 1e-3
+    ) -> None:
+        super().__init__(bins, bound, box, minimum)
+        self.per_feature = bins
+
+    def identity(self) -> Tensor:
+        return torch.zeros(self.per_feature)
+
+    def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        return linear_spline(x, parameters, low=self.low, high=self.high, min_height=self.minimum, inverse=inverse)
+
+
+class QuadraticSpline(_Spline):
+    """Piecewise quadratic: ``K`` raw widths and ``K - 1`` raw inner derivatives, or ``K + 1`` (arXiv:1808.03856).
+
+    Args:
+        bins: number of bins ``K``.
+        bound: the box is ``[-bound, bound]``.
+        box: ``(low, high)`` instead of ``bound``.
+        free_edges: derivatives at the edges are free; otherwise one, and the map is smooth across the edge.
+        minimum: smallest width of a bin, in units of the box, and smallest derivative.
+    """
+
+    def __init__(
+        self,
+        bins: int = 8,
+        bound: float = 3.0,
+        *,
+        box: tuple[float, float] | None = None,
+        free_edges: bool = False,
+        minimum: float = 1e-3,
+    ) -> None:
+        super().__init__(bins, bound, box, minimum)
+        self.per_feature = 2 * bins + (1 if free_edges else -1)
+
+    def identity(self) -> Tensor:
+        return torch.zeros(self.per_feature)
+
+    def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        widths, slopes = torch.split(parameters, [self.bins, self.per_feature - self.bins], -1)
+        return quadratic_spline(
+            x,
+            widths,
+            slopes,
+            low=self.low,
+            high=self.high,
+            min_width=self.minimum,
+            min_slope=self.minimum,
+            inverse=inverse,
+        )
+
+
+class RationalQuadraticSpline(_Spline):
+    """Rational-quadratic: ``K`` raw widths, ``K`` raw heights, ``K - 1`` raw inner derivatives, or ``K + 1`` (arXiv:1906.04032).
+
+    Args:
+        bins: number of bins ``K``.
+        bound: the box is ``[-bound, bound]``.
+        box: ``(low, high)`` instead of ``bound``.
+        free_edges: derivatives at the edges are free; otherwise one, and the map is smooth across the edge.
+        minimum: smallest width and height of a bin, in units of the box, and smallest derivative.
+    """
+
+    def __init__(
+        self,
+        bins: int = 8,
+        bound: float = 3.0,
+        *,
+        box: tuple[float, float] | None = None,
+        free_edges: bool = False,
+        minimum: float = 1e-3,
+    ) -> None:
+        super().__init__(bins, bound, box, minimum)
+        self.per_feature = 3 * bins + (1 if free_edges else -1)
+
+    def identity(self) -> Tensor:
+        raw = torch.zeros(self.per_feature)
+        raw[2 * self.bins :] = edge_derivative(self.minimum)
+        return raw
+
+    def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        sizes = [self.bins, self.bins, self.per_feature - 2 * self.bins]
+        widths, heights, derivatives = torch.split(parameters, sizes, -1)
+        return rational_quadratic_spline(
+            x,
+            widths,
+            heights,
+            derivatives,
+            low=self.low,
+            high=self.high,
+            min_width=self.minimum,
+            min_height=self.minimum,
+            min_derivative=self.minimum,
+            inverse=inverse,
+        )

@@ -1,0 +1,65 @@
+"""What a person sees while a command works: a progress bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Update = Callable[[int, int, str], None]
+"""Called with (done, in all, a short text)."""
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    console.print(text, markup=False)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Update]:
+    """Show how far a piece of work has come; yields the function to call after every step."""
+    if console.is_terminal:
+        yield from _bar(title)
+    else:
+        yield from _lines(title)
+
+
+def _bar(title: str) -> Iterator[Update]:
+    columns = (
+        TextColumn("{task.fields[title]}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None, title=title)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+
+
+def _lines(title: str, every: float = 15.0) -> Iterator[Update]:
+    started = last = time.monotonic()
+
+    def update(done: int, total: int, text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= every and done < total:
+            left = (now - started) * (total - done) / max(1, done)
+            say(f"{title}: {100 * done // total} %, {text}, about {_duration(left)} left")
+            last = now
+
+    yield update
+    say(f"{title}: done in {_duration(time.monotonic() - started)}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,235 @@
+r"""Monotonic splines in pure torch: the reference that every compiled kernel must equal.
+
+Each function maps the box ``[low, high]`` onto itself, one element at a time, by a monotonic piecewise function whose raw
+(unconstrained) parameters stand on the last axis; outside the box it is the identity. It returns ``(y, log dy/dx)``, of
+the shape of ``x``. All three are free of data-dependent branches, and out-of-range inputs are replaced *before* the
+arithmetic, so that gradients are finite at the edge and beyond it.
+
+The raw parameters are mapped to bin sizes by :math:`m + (1 - K m)\,\mathrm{softmax}(a)` with :math:`m` the smallest
+allowed size of a bin in units of the box.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, softplus
+
+from hepflows.errors import DomainError
+
+
+def bin_sizes(raw: Tensor, minimum: float) -> Tensor:
+    """``(..., K)`` raw numbers to bin sizes that sum to one, none smaller than ``minimum``."""
+    bins = raw.shape[-1]
+    if bins * minimum >= 1:
+        message = f"{bins} bins of at least {minimum} do not fit into the box: lower the minimum below {1 / bins:.3g}"
+        raise DomainError(message)
+    return minimum + (1 - bins * minimum) * torch.softmax(raw, -1)
+
+
+def knots(sizes: Tensor) -> Tensor:
+    """``(..., K)`` bin sizes to the ``(..., K + 1)`` knots ``0 = t_0 < ... < t_K = 1``; both ends are exact."""
+    inner = sizes[..., :-1].cumsum(-1)
+    return pad(pad(inner, (1, 0)), (0, 1), value=1.0)
+
+
+def find_bin(t: Tensor, inner_knots: Tensor) -> Tensor:
+    """Index of the bin that holds ``t``: a comparison with the inner knots only, so that ``t = 1`` stays in the last bin."""
+    return (t.unsqueeze(-1) >= inner_knots).sum(-1, keepdim=True)
+
+
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """``values[..., index]`` with ``index`` of shape ``(..., 1)``, the last axis removed."""
+    return values.gather(-1, index).squeeze(-1)
+
+
+def _enter(x: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """Which elements lie in the box, and ``x`` in units of the box, harmless where it does not."""
+    inside = (x >= low) & (x <= high)
+    return inside, torch.where(inside, (x - low) / (high - low), 0.5)
+
+
+def _leave(x: Tensor, inside: Tensor, t: Tensor, ladj: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """Back from units of the box, with the identity outside."""
+    return torch.where(inside, low + (high - low) * t, x), torch.where(inside, ladj, 0.0)
+
+
+def _tiny(x: Tensor) -> float:
+    """A floor under square roots: rounding cannot make them imaginary, nor their gradient infinite."""
+    return torch.finfo(x.dtype).tiny
+
+
+def linear_spline(
+    x: Tensor, heights: Tensor, *, low: float, high: float, min_height: float = 1e-3, inverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    r"""Piecewise linear map with ``K`` bins of equal width (arXiv:1808.03856, section 3.2).
+
+    In bin ``k``, with ``h`` the heights in units of the box, :math:`y = y_k + K h_k (x - k/K)` and
+    :math:`\log dy/dx = \log K h_k`.
+
+    Args:
+        x: ``(...)`` inputs, or latents where ``inverse``.
+        heights: ``(..., K)`` raw heights.
+        low: lower edge of the box.
+        high: upper edge of the box.
+        min_height: smallest height of a bin, in units of the box.
+        inverse: whether to invert the map.
+    """
+    bins = heights.shape[-1]
+    inside, t = _enter(x, low, high)
+    sizes = bin_sizes(heights, min_height)
+    y_knots = knots(sizes)
+    if inverse:
+        index = find_bin(t, y_knots[..., 1:-1])
+        height = pick(sizes, index)
+        out = (index.squeeze(-1) + (t - pick(y_knots, index)) / height) / bins
+        ladj = -torch.log(height * bins)
+    else:
+        index = (t * bins).long().clamp(0, bins - 1).unsqueeze(-1)
+        height = pick(sizes, index)
+        out = pick(y_knots, index) + (t * bins - index.squeeze(-1)) * height
+        ladj = torch.log(height * bins)
+    return _leave(x, inside, out.clamp(0, 1), ladj, low, high)
+
+
+def quadratic_spline(
+    x: Tensor,
+    widths: Tensor,
+    slopes: Tensor,
+    *,
+    low: float,
+    high: float,
+    min_width: float = 1e-3,
+    min_slope: float = 1e-3,
+    inverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Piecewise quadratic map: its derivative is piecewise linear (arXiv:1808.03856, section 3.3).
+
+    With ``v`` the derivative at the knots and :math:`\theta = (x - x_k) / w_k` in bin ``k``,
+    :math:`y = y_k + w_k (v_k \theta + \tfrac12 (v_{k+1} - v_k) \theta^2)` and
+    :math:`dy/dx = v_k + \theta (v_{k+1} - v_k)`; the ``v`` are scaled so that the whole box is covered.
+
+    Args:
+        x: ``(...)`` inputs, or latents where ``inverse``.
+        widths: ``(..., K)`` raw widths.
+        slopes: ``(..., K + 1)`` raw derivatives at all knots, or ``(..., K - 1)`` at the inner ones; the derivative at both
+            edges is then one, so that the map joins the identity outside smoothly.
+        low: lower edge of the box.
+        high: upper edge of the box.
+        min_width: smallest width of a bin, in units of the box.
+        min_slope: smallest derivative at a knot with free edges; at inner knots the floor scales with the normalisation.
+        inverse: whether to invert the map.
+    """
+    inside, t = _enter(x, low, high)
+    sizes = bin_sizes(widths, min_width)
+    v = min_slope + (1 - min_slope) * softplus(slopes) / math.log(2)
+    if slopes.shape[-1] == widths.shape[-1] - 1:
+        # edges of slope one: scale the inner slopes by c so that sum_k w_k (v_k + v_{k+1}) / 2 = 1
+        edges = 0.5 * (sizes[..., :1] + sizes[..., -1:])
+        inner = 0.5 * ((sizes[..., :-1] + sizes[..., 1:]) * v).sum(-1, keepdim=True)
+        v = pad(v * (1 - edges) / inner, (1, 1), value=1.0)
+    else:
+        v = v / (0.5 * (v[..., :-1] + v[..., 1:]) * sizes).sum(-1, keepdim=True)
+    x_knots = knots(sizes)
+    y_knots = knots(0.5 * (v[..., :-1] + v[..., 1:]) * sizes)
+    index = find_bin(t, (y_knots if inverse else x_knots)[..., 1:-1])
+    x0, y0, w = pick(x_knots, index), pick(y_knots, index), pick(sizes, index)
+    v0, v1 = pick(v, index), pick(v, index + 1)
+    if inverse:
+        e = ((t - y0) / w).clamp_min(0)  # v0 theta + (v1 - v0)/2 theta^2 = e; the root that has no cancellation:
+        theta = (2 * e / (v0 + torch.sqrt((v0 * v0 + 2 * (v1 - v0) * e).clamp_min(_tiny(t))))).clamp(0, 1)
+        return _leave(x, inside, x0 + w * theta, -torch.log(v0 + theta * (v1 - v0)), low, high)
+    theta = ((t - x0) / w).clamp(0, 1)
+    y = y0 + w * theta * (v0 + 0.5 * theta * (v1 - v0))
+    return _leave(x, inside, y, torch.log(v0 + theta * (v1 - v0)), low, high)
+
+
+def edge_derivative(min_derivative: float) -> float:
+    """The raw number that `rational_quadratic_spline` maps to a derivative of exactly one."""
+    return math.log(math.expm1(1 - min_derivative))
+
+
+def rational_quadratic_spline(
+    x: Tensor,
+    widths: Tensor,
+    heights: Tensor,
+    derivatives: Tensor,
+    *,
+    low: float,
+    high: float,
+    min_width: float = 1e-3,
+    min_height: float = 1e-3,
+    min_derivative: float = 1e-3,
+    inverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Monotonic rational-quadratic spline (arXiv:1906.04032).
+
+    With :math:`s = h/w` the mean slope of the bin, :math:`d_0, d_1` the derivatives at its knots,
+    :math:`\theta = (x - x_k)/w`, :math:`v = \theta (1 - \theta)` and :math:`D = s + (d_0 + d_1 - 2 s) v`:
+
+    .. math::
+        y = y_k + h\,\frac{s \theta^2 + d_0 v}{D}, \qquad
+        \frac{dy}{dx} = \frac{s^2 \left[d_1 \theta^2 + 2 s v + d_0 (1 - \theta)^2\right]}{D^2}
+
+    Args:
+        x: ``(...)`` inputs, or latents where ``inverse``.
+        widths: ``(..., K)`` raw widths.
+        heights: ``(..., K)`` raw heights.
+        derivatives: ``(..., K - 1)`` raw derivatives at the inner knots (both edges then have slope one and join the
+            identity outside smoothly), or ``(..., K + 1)`` at all knots.
+        low: lower edge of the box.
+        high: upper edge of the box.
+        min_width: smallest width of a bin, in units of the box.
+        min_height: smallest height of a bin, in units of the box.
+        min_derivative: smallest derivative at a knot.
+        inverse: whether to invert the map.
+
+    Example:
+        >>> x = torch.tensor([-5.0, 0.3, 1.0])
+        >>> w, h, d = torch.zeros(3, 8), torch.zeros(3, 8), torch.full((3, 7), edge_derivative(1e-3))
+        >>> y, ladj = rational_quadratic_spline(x, w, h, d, low=-1.0, high=1.0)  # all bins alike: the identity
+        >>> bool(torch.allclose(y, x)), bool(torch.allclose(ladj, torch.zeros(3), atol=1e-6))
+        (True, True)
+    """
+    inside, t = _enter(x, low, high)
+    if derivatives.shape[-1] == widths.shape[-1] - 1:
+        derivatives = pad(derivatives, (1, 1), value=edge_derivative(min_derivative))
+    x_knots, y_knots = knots(bin_sizes(widths, min_width)), knots(bin_sizes(heights, min_height))
+    index = find_bin(t, (y_knots if inverse else x_knots)[..., 1:-1])
+    pair = torch.cat([index, index + 1], -1)
+    x0, x1 = x_knots.gather(-1, pair).unbind(-1)
+    y0, y1 = y_knots.gather(-1, pair).unbind(-1)
+    d0, d1 = (min_derivative + softplus(derivatives.gather(-1, pair))).unbind(-1)
+    w, h = x1 - x0, y1 - y0
+    s = h / w
+    curvature = d0 + d1 - 2 * s
+    theta = _invert_bin(t - y0, h, s, d0, curvature) if inverse else ((t - x0) / w).clamp(0, 1)
+    rest = 1 - theta
+    v = theta * rest
+    denominator = s + curvature * v
+    slope = d1 * theta * theta + 2 * s * v + d0 * rest * rest
+    ladj = torch.log(s * s * slope) - 2 * torch.log(denominator)
+    if inverse:
+        return _leave(x, inside, x0 + w * theta, -ladj, low, high)
+    y = y0 + h * (s * theta * theta + d0 * v) / denominator
+    return _leave(x, inside, y, ladj, low, high)
+
+
+def _invert_bin(e: Tensor, h: Tensor, s: Tensor, d0: Tensor, curvature: Tensor) -> Tensor:
+    """Solve the quadratic of one bin for theta, by the root that does not cancel whichever sign ``b`` has."""
+    a = h * (s - d0) + e * curvature
+    b = h * d0 - e * curvature
+    c = -s * e
+    root = torch.sqrt((b * b - 4 * a * c).clamp_min(_tiny(b)))
+    positive = b >= 0
+    q = -0.5 * (b + torch.where(positive, root, -root))
+    # the quotient that is not used gets a harmless denominator, or its gradient would be 0 * inf
+    one = torch.ones_like(q)
+    theta = torch.where(
+        positive,
+        c / torch.where(positive & (q != 0), q, one),
+        q / torch.where(positive | (a == 0), one, a),
+    )
+    return theta.clamp(0, 1)

@@ -1,0 +1,71 @@
+"""Models and training states in safetensors files with a JSON header: nothing that is loaded can run code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hepflows.errors import CheckpointError
+from hepflows.io.atomic import replacing
+
+FORMAT = "hepflows-1"
+
+
+def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write named tensors and a JSON header in one go: the file is complete or the old one is still there."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "header": json.dumps(header)}
+    with replacing(Path(path)) as temporary:
+        save_file(contiguous, temporary, metadata=metadata)
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: ``(tensors, header)``."""
+    path = Path(path)
+    if not path.is_file():
+        message = f"{path}: no such file; give a model.safetensors or the folder of a run"
+        raise CheckpointError(message)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                message = f"{path}: not a hepflows model (its header lacks 'format: {FORMAT}'); train one with hepflows"
+                raise CheckpointError(message)
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["header"])  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        message = f"{path}: not a readable safetensors file ({error}); it may be truncated, restore or train it again"
+        raise CheckpointError(message) from None
+
+
+def load_state(module: nn.Module, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Put tensors into a module, every one of them, or say what does not fit."""
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        message = f"{path}: the weights do not fit the model its header describes ({first}); the file is damaged or from another version"
+        raise CheckpointError(message) from None
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of an optimiser's state under flat names."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Undo `flatten_optimizer`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

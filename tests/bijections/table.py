@@ -1,0 +1,110 @@
+"""Every bijection, one row each. A new row buys the tests of test_bijections.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from hepflows.bijections import (
+    Affine,
+    Bijection,
+    Chain,
+    Coupling,
+    Elementwise,
+    Inverse,
+    LinearSpline,
+    Logit,
+    LULinear,
+    MaskedAutoregressive,
+    Permutation,
+    QuadraticSpline,
+    RationalQuadraticSpline,
+    Shift,
+    Standardize,
+    Univariate,
+)
+from hepflows.nets import MADE
+
+FEATURES, CONTEXT = 5, 2
+UNIVARIATES: dict[str, Univariate] = {
+    "shift": Shift(),
+    "affine": Affine(),
+    "linear": LinearSpline(bins=6, bound=3.0),
+    "quadratic": QuadraticSpline(bins=6, bound=3.0),
+    "quadratic free": QuadraticSpline(bins=6, bound=3.0, free_edges=True),
+    "rational": RationalQuadraticSpline(bins=6, bound=3.0),
+    "rational free": RationalQuadraticSpline(bins=6, bound=3.0, free_edges=True),
+    "rational box": RationalQuadraticSpline(bins=6, box=(-0.5, 2.5), minimum=1e-4),
+}
+MASK = [True, False, True, False, True]
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def autoregressive(univariate: Univariate, context: int, hidden: tuple[int, ...] = (12, 7)) -> Bijection:
+    made = MADE(
+        FEATURES, univariate.per_feature, hidden, context_features=context, context_hidden=8, generator=generator()
+    )
+    return MaskedAutoregressive(univariate, made)
+
+
+def lu() -> Bijection:
+    bijection = LULinear(FEATURES)
+    for parameter in bijection.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator())
+    return bijection
+
+
+TABLE: dict[str, Callable[[], Bijection]] = {
+    **{f"maf {name}": lambda u=u: autoregressive(u, 0) for name, u in UNIVARIATES.items()},
+    **{f"maf {name} context": lambda u=u: autoregressive(u, CONTEXT) for name, u in UNIVARIATES.items()},
+    **{
+        f"coupling {name}": lambda u=u: Coupling(u, MASK, CONTEXT, generator=generator())
+        for name, u in UNIVARIATES.items()
+    },
+    **{
+        f"elementwise {name}": lambda u=u: Elementwise(u, FEATURES, generator=generator())
+        for name, u in UNIVARIATES.items()
+    },
+    "elementwise context": lambda: Elementwise(UNIVARIATES["rational"], FEATURES, CONTEXT, generator=generator()),
+    "maf one layer": lambda: autoregressive(UNIVARIATES["affine"], CONTEXT, (9,)),
+    "maf narrow": lambda: autoregressive(UNIVARIATES["rational"], CONTEXT, (2, 3, 2)),
+    "iaf": lambda: Inverse(autoregressive(UNIVARIATES["rational"], CONTEXT)),
+    "lu": lu,
+    "permutation": lambda: Permutation([3, 1, 4, 0, 2]),
+    "standardize": lambda: Standardize(torch.arange(5.0), torch.arange(1.0, 6.0)),
+    "logit": lambda: Logit(FEATURES, alpha=1e-3),
+    "chain": lambda: Chain(
+        [
+            lu(),
+            autoregressive(UNIVARIATES["rational"], CONTEXT),
+            Permutation.reverse(FEATURES),
+            Coupling(Affine(), MASK),
+        ]
+    ),
+}
+SLOW_EDGES = {"linear", "quadratic free", "rational free", "rational box"}
+"""Splines whose slope jumps at the edge of the box."""
+
+
+def build(name: str) -> Bijection:
+    """The bijection with weights moved away from where it starts."""
+    bijection = TABLE[name]().double()
+    rng = generator()
+    with torch.no_grad():
+        for parameter in bijection.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=rng))
+    return bijection
+
+
+def points(name: str, n: int = 40) -> torch.Tensor:
+    """Points in the domain, most of them inside the boxes, some outside."""
+    x = 1.7 * torch.randn(n, FEATURES, generator=generator())
+    return torch.sigmoid(x) if name == "logit" else x
+
+
+def contexts(bijection: Bijection, n: int = 40) -> torch.Tensor | None:
+    return torch.randn(n, CONTEXT, generator=generator()) if bijection.context_features else None

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hepflows.errors import DataError, ShapeError
+from hepflows.io.atomic import SteadyFile, replacing
+
+
+def test_the_file_appears_only_when_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with replacing(target) as temporary:
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def fail(target: Path, error: BaseException, cause: BaseException | None = None) -> None:
+    with replacing(target) as temporary:
+        temporary.write_text("half")
+        raise error from cause
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(1), ShapeError("bad")])
+def test_nothing_is_left_after_a_failure(error: BaseException, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(type(error)):
+        fail(tmp_path / "a.txt", error)
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+HDF5_TEXT = "Unable to write (file write failed: time = now, errno = 28, error message = 'No space left on device')"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
+        (RuntimeError(HDF5_TEXT), "the disk is full"),
+    ],
+)
+def test_a_full_disk_is_one_sentence(error: Exception, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        fail(tmp_path / "a.h5", RuntimeError("can't close the file"), cause=error)
+    assert str(caught.value) == (
+        f"{tmp_path}/a.h5 could not be written because {reason}: make room or choose another folder, "
+        "then run again (nothing half-written was left)"
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_system_errors_keep_their_type(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"):
+        fail(tmp_path / "a.h5", OSError(errno.EIO, "Input/output error"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_and_a_folder_as_target_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent/a\.h5 cannot be written because the folder .*absent does not exist"):
+        replacing(tmp_path / "absent" / "a.h5").__enter__()
+    with pytest.raises(DataError, match="is no ordinary file: choose another name"):
+        replacing(tmp_path).__enter__()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_closed_folder_is_known_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(DataError, match="permission denied"):
+        replacing(tmp_path / "a.h5").__enter__()
+
+
+def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "store" / "real.txt")
+    with replacing(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "store" / "real.txt").read_text() == "new"
+
+
+def test_hdf5_closes_in_peace_on_a_steady_file_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steady = SteadyFile(tmp_path / "a.h5")
+    real_write = steady._file.write
+    written = 0
+
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def write(self, data: memoryview) -> int:
+            nonlocal written
+            written += len(data)
+            if written > 20_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real_write(data)
+
+    real = steady._file
+    monkeypatch.setattr(steady, "_file", Full())
+    with h5py.File(steady, "w") as file:  # closing must not raise, or HDF5 keeps the handle for good
+        file["x"] = np.random.default_rng(0).random(10_000)
+    with pytest.raises(OSError, match="No space left"):
+        steady.raise_error()
+    steady.close()
+
+
+def test_a_steady_file_that_works_holds_what_hdf5_wrote(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((100, 7))
+    steady = SteadyFile(tmp_path / "a.h5")
+    with h5py.File(steady, "w") as file:
+        file.create_dataset("x", data=values, chunks=(10, 7), compression="gzip")
+    steady.raise_error()
+    steady.close()
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["x"][:], values)
