@@ -19,6 +19,13 @@ from hepflows.kernels.masked_inverse import PackedMADE, pack
 Activation = Callable[[Tensor], Tensor]
 
 
+class Linear(nn.Linear):
+    """A linear layer that is left for `initialise` to fill: torch's own would draw from its global state."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
+
+
 def initialise(layer: nn.Linear, generator: torch.Generator | None, scale: float = 1.0) -> None:
     """Uniform weights and biases in +-scale/sqrt(fan_in), drawn from ``generator``."""
     bound = scale / max(1, layer.in_features) ** 0.5
@@ -56,7 +63,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [features + context_features, *hidden, outputs]
-        layers = [nn.Linear(i, o) for i, o in pairwise(widths)]
+        layers = [Linear(i, o) for i, o in pairwise(widths)]
         self.hidden, self.last = nn.ModuleList(layers[:-1]), layers[-1]
         self.activation = activation
         for layer in layers:
@@ -77,7 +84,7 @@ class MLP(nn.Module):
         return outputs
 
 
-class MaskedLinear(nn.Linear):
+class MaskedLinear(Linear):
     """A linear layer some of whose weights are always zero."""
 
     mask: Tensor

@@ -25,7 +25,7 @@ from hepflows.bijections import (
 )
 from hepflows.errors import DomainError
 from hepflows.flow import Flow
-from hepflows.nets import MADE
+from hepflows.nets import MADE, Linear
 
 
 def from_nflows(model: nn.Module) -> Any:
@@ -156,7 +156,7 @@ class _ContextLayer(nn.Module):
 
     def __init__(self, layer: nn.Linear, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.layer = nn.Linear(layer.in_features, layer.out_features)
+        self.layer = Linear(layer.in_features, layer.out_features)
         self.layer.load_state_dict(layer.state_dict())
         self.activation = activation
 

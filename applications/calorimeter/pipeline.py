@@ -11,7 +11,7 @@ from typing import Any
 from hepflows import console
 from hepflows.applications.calorimeter.config import RunConfig
 from hepflows.applications.calorimeter.data import Showers, iterate_showers, read_showers, write_showers
-from hepflows.errors import DataError
+from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
@@ -157,6 +157,37 @@ def judge(
         title=f"CaloFlow on {', '.join(file['name'] for file in folder.manifest['identity']['data'])}",
     )
     return metrics
+
+
+def evaluate_files(
+    generated: Paths, reference: Paths, out: Path, protocol: str, repeats: int, seed: int
+) -> dict[str, Any]:
+    """Judge one file by another: writes ``metrics.json`` and ``report.html`` into a folder."""
+    from hepflows.applications.calorimeter.metrics import evaluate
+    from hepflows.applications.calorimeter.report import write_report
+
+    samples = {"reference": read_showers(reference), "generated": read_showers(generated)}
+    identity = {
+        "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
+        "seed": seed,
+        "data": [{"name": file.name, "sha256": checksum(file)} for file in [*expand(generated), *expand(reference)]],
+    }
+    if any((out / name).exists() for name in ("model.safetensors", "generated.hdf5")):
+        message = f"{out}: holds a training run, which this would replace; give evaluate a folder of its own"
+        raise ConfigError(message)
+    folder = RunFolder(out, identity, overwrite=(out / "manifest.json").exists())
+    with console.progress("judging") as update:
+        metrics, curves = evaluate(
+            samples["generated"], samples["reference"], protocol=protocol, repeats=repeats, seed=seed, progress=update
+        )
+    folder.write_json("metrics.json", metrics)
+    title = f"{_names(generated)} against {_names(reference)}"
+    write_report(folder / "report.html", showers=samples, metrics=metrics, roc=curves, manifest=folder.manifest, title=title)
+    return metrics
+
+
+def _names(paths: Paths) -> str:
+    return ", ".join(file.name for file in expand(paths))
 
 
 def _waiting(text: str) -> AbstractContextManager[Any]:

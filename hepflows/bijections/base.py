@@ -28,7 +28,7 @@ class Bijection(nn.Module):
 
     **How to write one.** Subclass, call ``super().__init__(features, context_features)`` and define `_forward` and
     `_inverse` for matrices of one row an event; shapes and context have been checked by then. Then add one row to the table
-    in ``tests/bijections/table.py``: it buys the tests that every bijection passes.
+    in ``tests/helpers/bijection_table.py``: it buys the tests that every bijection passes.
 
     >>> class Doubling(Bijection):
     ...     def _forward(self, x, context):

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from bijections.table import CONTEXT, FEATURES, TABLE, build, contexts, points
+from bijection_table import CONTEXT, FEATURES, TABLE, build, contexts, points
 
 from hepflows.errors import ContextError, ShapeError
 
