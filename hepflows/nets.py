@@ -116,12 +116,12 @@ class MADE(nn.Module):
         degrees: degrees of the units of each hidden layer, where the even spread is not wanted.
         generator: draws the initial weights.
 
-    Shapes: ``x`` (N, D) and ``context`` (N, C) to parameters (N, D, P).
+    Shapes: ``x`` (N, D) and ``context`` (N, C) to parameters (N, P, D).
 
     Example:
         >>> made = MADE(3, 2, hidden=(16, 16), generator=torch.Generator().manual_seed(0))
         >>> made(torch.zeros(5, 3)).shape
-        torch.Size([5, 3, 2])
+        torch.Size([5, 2, 3])
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class MADE(nn.Module):
         self.activation, self.dropout = activation, dropout
         self.degrees = list(degrees) if degrees is not None else [spread_degrees(width, features) for width in hidden]
         # an input of rank d has degree d + 1; a unit sees what has at most its own degree, outputs of feature d have degree d
-        ladder = [torch.arange(1, features + 1), *self.degrees, torch.arange(features).repeat_interleave(per_feature)]
+        ladder = [torch.arange(1, features + 1), *self.degrees, torch.arange(features).repeat(per_feature)]
         self.layers = nn.ModuleList(MaskedLinear(above[:, None] >= below[None, :]) for below, above in pairwise(ladder))
         self.context_first: nn.Module | None = None
         self.context_output: nn.Module | None = None
@@ -168,12 +168,12 @@ class MADE(nn.Module):
         with torch.no_grad():
             last = self._stack[-1]
             last.weight.mul_(scale)
-            last.bias.copy_(parameters.repeat(self.features))
+            last.bias.copy_(parameters.repeat_interleave(self.features))
         if isinstance(self.context_output, MLP):
             self.context_output.start_at(torch.zeros(()), scale)
 
     def context_terms(self, context: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """What the context adds to the first hidden layer ``(N, H_1)`` and to the outputs ``(N, D * P)``."""
+        """What the context adds to the first hidden layer ``(N, H_1)`` and to the outputs ``(N, P * D)``."""
         if context is None:
             return None, None
         first = None if self.context_first is None else self.context_first(context)
@@ -189,7 +189,7 @@ class MADE(nn.Module):
         parameters: Tensor = top(h)
         if output is not None:
             parameters = parameters + output
-        return parameters.view(-1, self.features, self.per_feature)
+        return parameters.view(-1, self.per_feature, self.features)
 
     def packed(self) -> PackedMADE:
         """The weights sorted for `hepflows.kernels.masked_inverse`; made anew whenever a weight has changed."""

@@ -143,8 +143,11 @@ def _made(net: Any) -> MADE:
         dropout=net.blocks[0].dropout.p if len(net.blocks) else 0.0,
         degrees=[layer.degrees for layer in layers[:-1]],
     )
+    # nflows keeps the parameters of a feature together, we keep the features of a parameter together
+    order = torch.arange(made.per_feature * features).view(features, -1).T.reshape(-1)
     for ours, theirs in zip(made.layers, layers, strict=True):
-        ours.load_state_dict({"weight": theirs.weight, "bias": theirs.bias})
+        rows = order if theirs is net.final_layer else slice(None)
+        ours.load_state_dict({"weight": theirs.weight[rows], "bias": theirs.bias[rows]})
     if hasattr(net, "context_layer"):
         made.context_features = net.context_layer.in_features
         made.context_first = _ContextLayer(net.context_layer, net.activation)
@@ -192,7 +195,7 @@ class _ScaledNet(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         parameters: Tensor = self.net(x, context)
-        return parameters.view(len(x), self.mapped, -1) * self.scale
+        return (parameters.view(len(x), self.mapped, -1) * self.scale).transpose(1, 2).reshape(len(x), -1)
 
 
 _CONVERTERS: dict[str, Callable[[Any], Bijection]] = {

@@ -182,7 +182,9 @@ def evaluate_files(
         )
     folder.write_json("metrics.json", metrics)
     title = f"{_names(generated)} against {_names(reference)}"
-    write_report(folder / "report.html", showers=samples, metrics=metrics, roc=curves, manifest=folder.manifest, title=title)
+    write_report(
+        folder / "report.html", showers=samples, metrics=metrics, roc=curves, manifest=folder.manifest, title=title
+    )
     return metrics
 
 

@@ -26,7 +26,7 @@ class Coupling(Bijection):
         mask: (D,) booleans; true features are mapped.
         context_features: width of the context, zero for none.
         hidden: widths of the conditioning network.
-        net: a network ``(x_A, context) -> (N, B * P)`` of your own instead.
+        net: a network ``(x_A, context) -> (N, P * B)`` of your own instead.
         generator: draws the initial weights.
     """
 
@@ -57,7 +57,7 @@ class Coupling(Bijection):
         if net is None:
             outputs = len(self.mapped) * univariate.per_feature
             net = MLP(len(self.kept), outputs, hidden, context_features=context_features, generator=generator)
-            net.start_at(univariate.identity().repeat(len(self.mapped)))
+            net.start_at(univariate.identity().repeat_interleave(len(self.mapped)))
         self.net = net
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -70,4 +70,4 @@ class Coupling(Bijection):
 
     def _conditioned(self, x: Tensor, context: Tensor | None) -> Tensor:
         parameters: Tensor = self.net(x[:, self.kept], context)
-        return parameters.view(len(x), len(self.mapped), self.univariate.per_feature)
+        return parameters.view(len(x), self.univariate.per_feature, len(self.mapped))

@@ -24,11 +24,11 @@ class Univariate(ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` (...) and ``parameters`` (..., P) to ``z`` (...) and ``log dz/dx`` (...)."""
+        """``x`` (..., D) and ``parameters`` (..., P, D) to ``z`` (..., D) and ``log dz/dx`` (..., D)."""
 
     @abstractmethod
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``z`` (...) and ``parameters`` (..., P) to ``x`` (...) and ``log dx/dz`` (...)."""
+        """``z`` (..., D) and ``parameters`` (..., P, D) to ``x`` (..., D) and ``log dx/dz`` (..., D)."""
 
     @abstractmethod
     def identity(self) -> Tensor:
@@ -41,10 +41,10 @@ class Shift(Univariate):
     per_feature = 1
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return x + parameters[..., 0], torch.zeros_like(x)
+        return x + parameters[..., 0, :], torch.zeros_like(x)
 
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return z - parameters[..., 0], torch.zeros_like(z)
+        return z - parameters[..., 0, :], torch.zeros_like(z)
 
     def identity(self) -> Tensor:
         return torch.zeros(1)
@@ -66,12 +66,12 @@ class Affine(Univariate):
         return self.max_log_scale * torch.tanh(raw / self.max_log_scale)
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1])
-        return x * log_scale.exp() + parameters[..., 0], log_scale
+        log_scale = self._log_scale(parameters[..., 1, :])
+        return x * log_scale.exp() + parameters[..., 0, :], log_scale
 
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1])
-        return (z - parameters[..., 0]) * (-log_scale).exp(), -log_scale
+        log_scale = self._log_scale(parameters[..., 1, :])
+        return (z - parameters[..., 0, :]) * (-log_scale).exp(), -log_scale
 
     def identity(self) -> Tensor:
         return torch.zeros(2)
@@ -99,7 +99,7 @@ class Elementwise(Bijection):
     ) -> None:
         super().__init__(features, context_features)
         self.univariate = univariate
-        self.raw = nn.Parameter(univariate.identity().repeat(features, 1))
+        self.raw = nn.Parameter(univariate.identity()[:, None].repeat(1, features))
         self.net: MLP | None = None
         if context_features:
             self.net = MLP(

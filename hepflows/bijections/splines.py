@@ -87,7 +87,7 @@ class QuadraticSpline(_Spline):
         return torch.zeros(self.per_feature)
 
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        widths, slopes = torch.split(parameters, [self.bins, self.per_feature - self.bins], -1)
+        widths, slopes = torch.split(parameters, [self.bins, self.per_feature - self.bins], -2)
         return quadratic_spline(
             x,
             widths,
@@ -130,7 +130,7 @@ class RationalQuadraticSpline(_Spline):
 
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
         sizes = [self.bins, self.bins, self.per_feature - 2 * self.bins]
-        widths, heights, derivatives = torch.split(parameters, sizes, -1)
+        widths, heights, derivatives = torch.split(parameters, sizes, -2)
         return rational_quadratic_spline(
             x,
             widths,

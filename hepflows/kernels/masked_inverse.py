@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 InverseUnivariate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""``(z (N, G), parameters (N, G, P)) -> (x (N, G), ladj (N, G))``"""
+"""``(z (G, N), parameters (G, P, N)) -> (x (G, N), ladj (G, N))``: one row a feature, one column an event."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class PackedMADE:
     Attributes:
         weights: one ``(H_l, H_{l-1})`` matrix a hidden layer (``H_0 = D``), rows and columns sorted.
         biases: one ``(H_l, 1)`` column a hidden layer.
-        output_weight: ``(D * P, H_L)``, columns sorted; the parameters of one feature stand together.
+        output_weight: ``(D * P, H_L)``, columns sorted, rows so that the parameters of one feature stand together.
         output_bias: ``(D * P, 1)``.
+        output_order: ``(D * P,)`` how those rows were sorted, for what the context adds to them.
         first_order: ``(H_1,)`` how the units of the first layer were sorted, for what the context adds to them.
         seen: for each hidden layer, how many of its units feature ``d`` may see, ``d = 0 .. D - 1``.
         activation: the activation after every hidden layer.
@@ -37,6 +38,7 @@ class PackedMADE:
     biases: list[Tensor]
     output_weight: Tensor
     output_bias: Tensor
+    output_order: Tensor
     first_order: Tensor
     seen: list[list[int]]
     activation: Callable[[Tensor], Tensor]
@@ -59,7 +61,8 @@ def pack(
     """Sort the units of a MADE by degree.
 
     Args:
-        weights: masked weight matrices, hidden layers then output layer, each ``(out, in)``.
+        weights: masked weight matrices, hidden layers then output layer, each ``(out, in)``; row ``p D + d`` of the last
+            one gives parameter ``p`` of feature ``d``.
         biases: their biases.
         degrees: degree of every unit of each hidden layer; a unit of degree ``m`` sees the first ``m`` features.
         features: number of features ``D``.
@@ -72,11 +75,13 @@ def pack(
         sorted_weights.append(weight[order][:, columns].contiguous())
         columns = order
     bounds = torch.arange(features, device=weights[0].device)
+    rows = torch.arange(len(biases[-1]), device=weights[0].device).view(-1, features).T.reshape(-1)
     return PackedMADE(
         weights=sorted_weights,
         biases=[bias[order].unsqueeze(1) for bias, order in zip(biases[:-1], orders, strict=True)],
-        output_weight=weights[-1][:, columns].contiguous(),
-        output_bias=biases[-1].unsqueeze(1),
+        output_weight=weights[-1][rows][:, columns].contiguous(),
+        output_bias=biases[-1][rows].unsqueeze(1),
+        output_order=rows,
         first_order=orders[0],
         seen=[
             torch.searchsorted(degree[order].contiguous(), bounds, right=True).tolist()
@@ -100,7 +105,7 @@ def masked_inverse(
         made: the packed network.
         univariate: inverse of the map of one feature.
         first: ``(N, H_1)`` what the context adds to the first hidden layer, units in their original order.
-        output: ``(N, D * P)`` what the context adds to the parameters.
+        output: ``(N, P * D)`` what the context adds to the parameters, in their original order.
 
     Returns:
         ``x`` of shape ``(N, D)`` and the log |det J| of the inverse, ``(N,)``.
@@ -110,11 +115,11 @@ def masked_inverse(
     # feature-major from here on: each step appends whole rows
     latent = z.T.contiguous()
     x = torch.empty_like(latent)
-    ladj = torch.zeros(n, dtype=z.dtype, device=z.device)
+    ladj = torch.zeros_like(latent)
     biases = list(made.biases)
     if first is not None:
         biases[0] = biases[0] + first.T[made.first_order]
-    output_bias = made.output_bias if output is None else made.output_bias + output.T
+    output_bias = made.output_bias if output is None else made.output_bias + output.T[made.output_order]
     hidden = [latent.new_empty(weight.shape[0], n) for weight in made.weights]
     done = [0] * len(hidden)
     for start, stop in made.groups:
@@ -128,8 +133,6 @@ def masked_inverse(
             below, known = hidden[layer], new.stop
         rows = slice(start * per_feature, stop * per_feature)
         parameters = torch.addmm(output_bias[rows].expand(-1, n), made.output_weight[rows, :known], below[:known])
-        parameters = parameters.view(stop - start, per_feature, n).permute(2, 0, 1)
-        settled, settled_ladj = univariate(latent[start:stop].T, parameters)
-        x[start:stop] = settled.T
-        ladj = ladj + settled_ladj.sum(-1)
-    return x.T.contiguous(), ladj
+        parameters = parameters.view(stop - start, per_feature, n)
+        x[start:stop], ladj[start:stop] = univariate(latent[start:stop], parameters)
+    return x.T.contiguous(), ladj.sum(0)

@@ -1,0 +1,37 @@
+"""Numbers that say how close two samples are, with their errors and with what could be seen at all.
+
+The names below are imported on first use, so that importing the package does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "PROTOCOLS": "hepflows.metrics.protocol",
+    "ClassifierProtocol": "hepflows.metrics.protocol",
+    "ClassifierResult": "hepflows.metrics.result",
+    "Measurement": "hepflows.metrics.result",
+    "Separation": "hepflows.metrics.two_sample",
+    "auc": "hepflows.metrics.roc",
+    "classifier_test": "hepflows.metrics.classifier",
+    "jensen_shannon": "hepflows.metrics.roc",
+    "permute_within": "hepflows.metrics.samples",
+    "roc_curve": "hepflows.metrics.roc",
+    "separation": "hepflows.metrics.two_sample",
+    "separation_of_counts": "hepflows.metrics.two_sample",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    message = f"module 'hepflows.metrics' has no attribute {name!r}; the public names are {', '.join(__all__)}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

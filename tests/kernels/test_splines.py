@@ -17,7 +17,8 @@ BOX = {"low": -3.0, "high": 3.0}
 
 def raw(n: int, *widths: int, scale: float = 1.0, seed: int = 0) -> list[torch.Tensor]:
     rng = torch.Generator().manual_seed(seed)
-    return [scale * torch.randn(n, width, generator=rng) for width in widths]
+    """(width, n) raw parameters, a column for each of n elements."""
+    return [scale * torch.randn(width, n, generator=rng) for width in widths]
 
 
 SPLINES: dict[str, tuple[Callable[..., tuple[torch.Tensor, torch.Tensor]], tuple[int, ...]]] = {
@@ -37,7 +38,9 @@ def test_rational_quadratic_equals_nflows(inverse: bool, scale: float) -> None:
     x = torch.linspace(-4, 4, 3001)
     parameters = raw(3001, 8, 8, 7, scale=scale)
     ours = rational_quadratic_spline(x, *parameters, **BOX, inverse=inverse)
-    theirs = unconstrained_rational_quadratic_spline(x, *parameters, inverse=inverse, tails="linear", tail_bound=3.0)
+    theirs = unconstrained_rational_quadratic_spline(
+        x, *(p.T for p in parameters), inverse=inverse, tails="linear", tail_bound=3.0
+    )
     torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-8)
     torch.testing.assert_close(ours[1], theirs[1], rtol=0, atol=1e-5 if scale > 1 else 1e-9)
 
@@ -48,9 +51,9 @@ def test_rational_quadratic_equals_zuko() -> None:
     x = torch.linspace(-2.9, 2.9, 500)
     widths, heights, derivatives = raw(500, 8, 8, 7)
     # zuko's own constraint on the parameters: sizes a softmax without floor, derivatives an exponential, both limited
-    theirs = MonotonicRQSTransform(widths, heights, derivatives, bound=3.0)
-    free = torch.log(torch.expm1(theirs.derivatives - 1e-12))
-    limited = [torch.log(torch.diff(knots)) for knots in (theirs.horizontal, theirs.vertical)]
+    theirs = MonotonicRQSTransform(widths.T, heights.T, derivatives.T, bound=3.0)
+    free = torch.log(torch.expm1(theirs.derivatives - 1e-12)).T
+    limited = [torch.log(torch.diff(knots)).T for knots in (theirs.horizontal, theirs.vertical)]
     ours = rational_quadratic_spline(x, *limited, free, **BOX, min_width=1e-12, min_height=1e-12, min_derivative=1e-12)
     y, ladj = theirs.call_and_ladj(x)
     torch.testing.assert_close(ours[0], y, rtol=0, atol=1e-9)
@@ -64,7 +67,7 @@ def test_linear_equals_nflows(inverse: bool) -> None:
     x = torch.linspace(0.001, 0.999, 800)
     (heights,) = raw(800, 6)
     ours = linear_spline(x, heights, low=0.0, high=1.0, min_height=1e-300, inverse=inverse)
-    want = theirs(x, heights, inverse=inverse)
+    want = theirs(x, heights.T, inverse=inverse)
     # nflows shifts its last knot by 1e-6 in place: a value beside a knot may take the other bin there
     same_bin = (ours[1] - want[1]).abs() < 1e-4
     assert same_bin.double().mean() > 0.99
@@ -74,7 +77,7 @@ def test_linear_equals_nflows(inverse: bool) -> None:
 @pytest.mark.parametrize("name", SPLINES)
 def test_covers_the_box_monotonically(name: str) -> None:
     spline, widths = SPLINES[name]
-    parameters = [p.expand(2001, -1) for p in raw(1, *widths, scale=2.0)]
+    parameters = [p.expand(-1, 2001) for p in raw(1, *widths, scale=2.0)]
     x = torch.linspace(-3, 3, 2001)
     y, ladj = spline(x, *parameters, **BOX)
     torch.testing.assert_close(y[[0, -1]], torch.tensor([-3.0, 3.0]), rtol=0, atol=1e-12)
@@ -129,7 +132,7 @@ def test_single_precision_is_no_worse_than_nflows(scale: float) -> None:
         exact = rational_quadratic_spline(z, *parameters, **BOX, inverse=True)
         single = [t.float() for t in (z, *parameters)]
         ours = rational_quadratic_spline(*single, **BOX, inverse=True)
-        other = theirs(*single, inverse=True, tails="linear", tail_bound=3.0)
+        other = theirs(single[0], *(p.T for p in single[1:]), inverse=True, tails="linear", tail_bound=3.0)
         for worst, got in ((ours_worst, ours), (theirs_worst, other)):
             worst.append([float((g - e).abs().quantile(0.999)) for g, e in zip(got, exact, strict=True)])
     ours_median, theirs_median = (torch.tensor(w).median(0).values for w in (ours_worst, theirs_worst))
@@ -144,4 +147,4 @@ def test_edge_derivative_is_one() -> None:
 
 def test_too_many_bins_for_the_minimum() -> None:
     with pytest.raises(DomainError, match="lower the minimum below 0.125"):
-        linear_spline(torch.zeros(1), torch.zeros(1, 8), **BOX, min_height=0.2)
+        linear_spline(torch.zeros(1), torch.zeros(8, 1), **BOX, min_height=0.2)
