@@ -47,12 +47,15 @@ def _bar(title: str) -> Iterator[Update]:
 
 def _lines(title: str, every: float = 15.0) -> Iterator[Update]:
     started = last = time.monotonic()
+    first: int | None = None  # a resumed run does not start at zero
 
     def update(done: int, total: int, text: str) -> None:
-        nonlocal last
+        nonlocal first, last
         now = time.monotonic()
-        if now - last >= every and done < total:
-            left = (now - started) * (total - done) / max(1, done)
+        if first is None:
+            first = done
+        elif now - last >= every and done < total:
+            left = (now - started) * (total - done) / max(1, done - first)
             say(f"{title}: {100 * done // total} %, {text}, about {_duration(left)} left")
             last = now
 

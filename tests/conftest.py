@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings, and more still on a busy machine
+
 
 @pytest.fixture(autouse=True)
 def double_precision() -> Iterator[None]:

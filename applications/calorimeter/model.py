@@ -111,12 +111,12 @@ class CaloFlow(nn.Module):
                 message = f"the showers are of geometry {sample.geometry.name} and the model of {self.geometry.name}: use one of them"
                 raise DataError(message)
         voxels, incident = _tensors(showers)
-        self.preprocess.fit(voxels, incident, generator(seed, "preprocess"))
+        orders = orientations(showers) if self.config.mirror else None
+        self.preprocess.fit(voxels, incident, generator(seed, "preprocess"), orders)
         self.incident_table.copy_(_incident_quantiles(showers.energies))
         self.attributes = dict(showers.attributes)
         held_out = _tensors(validation)
         histories = {}
-        orders = orientations(showers) if self.config.mirror else None
         for name, flow, prepare in (
             ("energy_flow", self.energy_flow, self._energy_batch),
             ("shower_flow", self.shower_flow, self._shower_batch),

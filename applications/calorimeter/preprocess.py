@@ -26,6 +26,8 @@ from hepflows.applications.calorimeter.config import PreprocessConfig
 from hepflows.applications.calorimeter.geometry import Geometry
 
 TEN_GEV, HUNDRED_GEV = 1e4, 1e5  # MeV
+MARGIN = 1.1
+"""A voxel may hold so many times what it held at most in the training set (``log`` kind)."""
 
 
 def sum_layers(voxels: Tensor, geometry: Geometry) -> Tensor:
@@ -63,8 +65,15 @@ class Preprocess(nn.Module):
         self.register_buffer("voxel_mean", torch.zeros(geometry.n_voxels, dtype=double))
         self.register_buffer("voxel_std", torch.ones(geometry.n_voxels, dtype=double))
 
-    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator) -> None:
-        """Learn the response range and, for the ``log`` kind, means and spreads of the targets."""
+    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator, orders: Tensor | None = None) -> None:
+        """Learn the range of the response and, for the ``log`` kind, means, spreads and largest values of the voxels.
+
+        Args:
+            voxels: (n, n_voxels) training set, MeV.
+            incident: (n,) incident energies, MeV.
+            generator: draws the noise.
+            orders: (k, n_voxels) orientations in which the showers are shown, see `symmetry`.
+        """
         response = float((voxels.sum(1) / incident).max())
         # a little above the largest one seen, so that its logit stays finite
         self.max_response.fill_(max(1.0, 1.002 * response))
@@ -146,9 +155,21 @@ class LogitPreprocess(Preprocess):
 class LogPreprocess(Preprocess):
     """Logarithms of the voxel energies, with the empty ones spread below a threshold."""
 
-    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator) -> None:
-        super().fit(voxels, incident, generator)
+    largest_voxel: Tensor
+    largest_share: Tensor
+
+    def __init__(self, geometry: Geometry, config: PreprocessConfig) -> None:
+        super().__init__(geometry, config)
+        self.register_buffer("largest_voxel", torch.full_like(self.voxel_mean, torch.inf))
+        self.register_buffer("largest_share", torch.ones_like(self.voxel_mean))
+
+    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator, orders: Tensor | None = None) -> None:
+        super().fit(voxels, incident, generator, orders)
         filled, layers = self.dequantise(voxels, generator)
+        shares = filled / spread_layers(layers, self.geometry)
+        for values, largest in ((filled, self.largest_voxel), (shares, self.largest_share)):
+            seen = values.amax(0)
+            largest.copy_(MARGIN * (seen if orders is None else seen[orders].amax(0)))
         for target, mean, std in (
             (self.energy_target(layers, incident), self.energy_mean, self.energy_std),
             (self.voxel_target(filled, layers), self.voxel_mean, self.voxel_std),
@@ -169,8 +190,9 @@ class LogPreprocess(Preprocess):
 
     def voxels(self, target: Tensor, layers: Tensor) -> Tensor:
         threshold = self.config.threshold_mev
-        # no voxel holds more than its layer
-        voxels = torch.exp(target * self.voxel_std + self.voxel_mean).minimum(spread_layers(layers, self.geometry))
+        # the exponential turns the tail of a flow into a far larger deposit than a rarely hit voxel ever holds
+        largest = torch.minimum(self.largest_voxel, self.largest_share * spread_layers(layers, self.geometry))
+        voxels = torch.exp(target * self.voxel_std + self.voxel_mean).minimum(largest)
         voxels = torch.where(voxels < threshold, 0.0, voxels)
         return self.rescale(voxels, torch.where(layers < threshold, 0.0, layers))
 

@@ -22,7 +22,9 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "header": json.dumps(header)}
     with replacing(Path(path)) as temporary:
+        mode = temporary.stat().st_mode
         save_file(contiguous, temporary, metadata=metadata)
+        temporary.chmod(mode)  # safetensors makes a private file; colleagues shall read the model
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

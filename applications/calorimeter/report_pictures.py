@@ -1,0 +1,170 @@
+"""The pictures of the report: average showers, and the distributions of the observables and of the voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflows.applications.calorimeter.data import Showers
+from hepflows.applications.calorimeter.geometry import Geometry
+from hepflows.applications.calorimeter.observables import OBSERVABLES, Observable, observables
+from hepflows.applications.calorimeter.report_text import number, short
+from hepflows.report import plots
+from hepflows.report.html import Picture
+
+Array = NDArray[np.float64]
+
+SHOWN_LAYERS = 6
+"""Of a calorimeter with more layers, so many of them are shown, evenly spaced."""
+
+HEADINGS = ("Energies", "Sparsity", "Centroids", "Widths", "Voxel energies")
+"""What every report shows, in this order; other observables follow where a reader asks for them."""
+
+# family of an observable: heading, name in words
+FAMILIES: dict[str, tuple[str, str]] = {
+    "e_tot_over_e_inc": ("Energies", "Total / incident energy"),
+    "energy_total": ("Energies", "Total energy"),
+    "depth": ("Energies", "Depth"),
+    "energy": ("Energies", "Energy"),
+    "sparsity": ("Sparsity", "Sparsity"),
+    "centroid_x": ("Centroids", "Centroid in x"),
+    "centroid_y": ("Centroids", "Centroid in y"),
+    "width_x": ("Widths", "Width in x"),
+    "width_y": ("Widths", "Width in y"),
+    "voxel_energy": ("Voxel energies", "Voxel energies"),
+    "energy_fraction": ("", "Share of the energy"),
+    "energy_ratio": ("", "Asymmetry of the two brightest voxels"),
+    "brightest_1": ("", "Brightest voxel"),
+    "depth_spread": ("", "Spread of the depth"),
+}
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    """Family and layer of an observable; the layer is None for the whole shower.
+
+    >>> _split("centroid_x_2"), _split("depth")
+    (('centroid_x', 2), ('depth', None))
+    """
+    family, _, layer = name.rpartition("_")
+    return (family, int(layer)) if layer.isdigit() and family else (name, None)
+
+
+def plain_name(name: str) -> str:
+    """An observable in words.
+
+    >>> plain_name("centroid_x_2"), plain_name("e_tot_over_e_inc"), plain_name("my_own")
+    ('Centroid in x, layer 2', 'Total / incident energy', 'My own')
+    """
+    family, layer = _split(name)
+    words = FAMILIES.get(family, ("", family.replace("_", " ").capitalize()))[1]
+    return words if layer is None else f"{words}, layer {layer}"
+
+
+def shown_layers(geometry: Geometry) -> list[int]:
+    """The layers that the report shows: all, or a few from the first to the last."""
+    return [int(i) for i in np.unique(np.linspace(0, geometry.n_layers - 1, SHOWN_LAYERS).round())]
+
+
+def average_showers(showers: Mapping[str, Showers]) -> Picture:
+    """Mean energy of every cell, the samples side by side, and their ratio to the reference."""
+    geometry = next(iter(showers.values())).geometry
+    layers = shown_layers(geometry)
+    images = {
+        name: [np.asarray(sample.layer(index), dtype=np.float64).mean(axis=0) for index in layers]
+        for name, sample in showers.items()
+    }
+    cells, rows = [geometry.layers[index].cell_mm for index in layers], [f"layer {index}" for index in layers]
+    averages = plots.image_grid(images, cell_mm=cells, row_names=rows, show="samples")
+    ratios = plots.image_grid(images, cell_mm=cells, row_names=rows, show="ratios")
+    caption = (
+        "Mean energy of each cell over all showers. The samples of a row share one logarithmic colour scale; grey cells "
+        "hold no energy. Ratios are to the reference, white where they agree."
+    )
+    return Picture((averages, ratios), caption, alt="average showers by layer, and their ratio to the reference")
+
+
+def distributions(showers: Mapping[str, Showers], metrics: Mapping[str, Any]) -> dict[str, list[Picture]]:
+    """Histograms of all observables by heading, with their separation and its floor in the caption."""
+    reference = next(iter(showers))
+    layers = shown_layers(showers[reference].geometry)
+    values = {name: observables(sample) for name, sample in showers.items()}
+    pictures: dict[str, list[Picture]] = {}
+    for name in sorted(values[reference], key=_place):
+        family, layer = _split(name)
+        if layer is None or layer in layers:
+            heading = FAMILIES.get(family, ("", ""))[0]
+            found = _picture(name, {sample: values[sample][name] for sample in values}, metrics)
+            pictures.setdefault(heading, []).extend(found)
+    for layer in layers:
+        pictures.setdefault("Voxel energies", []).extend(_voxels(layer, showers, metrics))
+    return pictures
+
+
+def _place(name: str) -> int:
+    """Where an observable stands: in the order of the families, those without one at the end."""
+    family = _split(name)[0]
+    return list(FAMILIES).index(family) if family in FAMILIES else len(FAMILIES)
+
+
+def _picture(
+    name: str, values: Mapping[str, Array], metrics: Mapping[str, Any], remark: str = "", **options: Any
+) -> Iterator[Picture]:
+    """One histogram, or none where the reference has no value to make bins from."""
+    known = OBSERVABLES.get(name, Observable(plain_name(name)))
+    reference, *samples = values
+    truth = values[reference]
+    if not np.any(np.isfinite(truth) & ((truth > 0) | (not known.log))):
+        return
+    edges = _edges(known, truth)
+    figure = plots.comparison(
+        truth,
+        {sample: values[sample] for sample in samples},
+        bins=edges,
+        label=known.label,
+        unit=known.unit,
+        log_x=known.log,
+        reference_name=reference,
+        **options,
+    )
+    title = plain_name(name)
+    caption = " ".join(filter(None, [_separation_words(name, metrics), _outside_words(values, edges), remark]))
+    yield Picture(figure, caption, title=f"{title}.", alt=f"distribution: {title}")
+
+
+def _separation_words(name: str, metrics: Mapping[str, Any]) -> str:
+    value = number(metrics.get("separation") or {}, name)
+    floor = number(metrics.get("separation_floor") or {}, name)
+    if value is None:
+        return ""
+    return f"Separation {short(value)}" + ("." if floor is None else f", floor {short(floor)}.")
+
+
+def _edges(known: Observable, truth: Array) -> Array:
+    """Edges of an observable; one bin where its values differ by round-off only, too little for bins in between."""
+    edges = known.edges(truth)
+    if np.all(np.diff(edges) > 1e-12 * np.abs(edges[1:])):
+        return edges
+    half = 0.5 * abs(edges[0]) or 0.5
+    return np.array([edges[0] - half, edges[0] + half])
+
+
+def _outside_words(values: Mapping[str, Array], edges: Array) -> str:
+    """Tell of values outside the bins where a sample has clearly more of them than the reference."""
+    existing = [one[~np.isnan(one)] for one in values.values()]
+    outside = [float(np.mean((one < edges[0]) | (one > edges[-1]))) if len(one) else 0.0 for one in existing]
+    if max(outside) < outside[0] + 0.01:
+        return ""
+    return f"Outside the bins: {', '.join(f'{name} {100 * share:.1f} %' for name, share in zip(values, outside, strict=True))}."
+
+
+def _voxels(layer: int, showers: Mapping[str, Showers], metrics: Mapping[str, Any]) -> Iterator[Picture]:
+    voxels = {name: sample.voxels[:, sample.geometry.slices[layer]].ravel() for name, sample in showers.items()}
+    hits = {name: one[one > 0] for name, one in voxels.items()}
+    empty = ", ".join(f"{name} {100 * (1 - len(hits[name]) / len(one)):.1f} %" for name, one in voxels.items())
+    remark = f"Empty voxels: {empty}. The bars take voxels as independent."
+    yield from _picture(
+        f"voxel_energy_{layer}", hits, metrics, remark, log_y=True, ylabel="fraction of voxels with energy"
+    )

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepflows.applications.calorimeter import report, report_pictures, report_text
+from hepflows.applications.calorimeter.data import Showers
+from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
+from hepflows.applications.calorimeter.report import write_report
+from hepflows.errors import DataError
+
+ONE = Geometry("one small layer", (Layer((2, 2), (20.0, 10.0)),))
+SMALL = Geometry("two small layers", (Layer((2, 3), (20.0, 10.0)), Layer((1, 4), (40.0, 10.0))))
+HOSTILE = "<script>alert('x')</script> & $x$"
+METRICS: dict[str, Any] = {
+    "auc": 0.7143,
+    "auc_std": 0.0123,
+    "auc_floor": 0.503,
+    "auc_floor_std": 0.0088,
+    "power_auc": 0.993,
+    "power_ok": True,
+    "jsd": -0.0123,
+    "n_classifier_train": 60_000,
+    "n_classifier_select": 20_000,
+    "n_classifier_score": 20_000,
+    "n_train": 70_000,
+    "train_seconds": 252.0,
+    "ms_per_shower": 1.834,
+    "separation": {"energy_0": 0.01234, "my_own": 0.2, "width_x_2": None},
+    "separation_floor": {"energy_0": 0.0031},
+}
+
+
+def make(n: int, seed: int = 0, geometry: Geometry = CALOGAN, **attributes: str) -> Showers:
+    generator = np.random.default_rng(seed)
+    energies = generator.uniform(1, 100, n)
+    voxels = generator.exponential(size=(n, geometry.n_voxels)) * (generator.random((n, geometry.n_voxels)) < 0.5)
+    voxels[:, 0] += 0.01  # no shower without energy
+    voxels *= (generator.uniform(960, 1000, n) * energies / voxels.sum(axis=1))[:, None]
+    return Showers(energies, voxels, np.zeros((n, geometry.n_layers)), geometry, attributes)
+
+
+class Reader(HTMLParser):
+    """Tags closed in order, resources and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.resources: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.resources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.resources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of a run with all there is, on CaloGAN's cells."""
+    path = tmp_path_factory.mktemp("run") / "report.html"
+    rate = np.linspace(0, 1, 101)
+    write_report(
+        path,
+        showers={"Geant4": make(150, 1, data_tables="synthesised: Tsai"), "CaloFlow": make(120, 2)},
+        metrics=METRICS,
+        histories={
+            "Flow I": {"train": [3.0, 2.0], "validation": [3.0, 2.5]},
+            "Flow II": {"train": np.arange(5.0, 0, -1), "validation": np.array([5, 4, 3, 3.5, 4])},
+        },
+        roc={"generated": (rate, rate**0.4), "floor": (rate, rate), "power check": (rate, rate**0.01)},
+        manifest={"command": "hepflows calorimeter run x.root", "identity": {"seed": 1, "data": [{"sha256": "f00d"}]}},
+        title="CaloFlow on x.root",
+    )
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_self_contained_and_not_large(full: str) -> None:
+    reader = Reader(full)
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    assert all(one.startswith(("#", "data:image/png;base64,")) for one in reader.resources)
+    assert "http://" not in full
+    assert "https://" not in full
+    assert len(full) < 5_000_000
+
+
+def test_everything_that_was_asked_for_is_shown(full: str) -> None:
+    reader = Reader(full)
+    for words in (
+        *(
+            "Average showers",
+            "Total / incident energy",
+            "Energy, layer 2",
+            "Sparsity, layer 0",
+            "Centroid in x, layer 1",
+        ),
+        *("Width in y, layer 2", "Voxel energies, layer 1", "Classifier.", "Flow I.", "Flow II.", "Separation"),
+        *("hepflows calorimeter run x.root", "f00d", "Geant4 (150 showers), CaloFlow (120 showers)"),
+    ):
+        assert words in reader.text, words
+    # 2 of the averages, 4 + 2 of energies and depth, 3 sparsity, 6 centroids, 6 widths, 3 voxels, 10 more, 3 curves
+    assert reader.tags.count("svg") == 2 + 6 + 3 + 6 + 6 + 3 + 10 + 3
+    assert reader.tags.count("figure") == reader.tags.count("svg") - 1
+
+
+def test_the_verdict_comes_first_with_its_numbers(full: str) -> None:
+    text = Reader(full).text
+    assert text.index("Distinguishable from Geant4.") < text.index("Mean energy of each cell")
+    for words in (
+        *("AUC = 0.714 ± 0.012", "0.503 ± 0.009 (the floor)", "more than ten standard deviations", "0.993", "−0.012"),
+        *("60,000 / 20,000 / 20,000", "70,000 showers", "4 min 12 s", "1.83 ms", "passed"),
+        *("synthesised: Tsai", "never a ranking"),
+    ):
+        assert words in text, words
+    assert "Small sample" not in text
+
+
+def test_the_table_of_separations_is_sorted_and_has_floors(full: str) -> None:
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", full)
+    table = [(name, re.findall(r">([^<]*)</td>", rest)) for name, rest in rows if len(re.findall("<td", rest)) == 3]
+    assert table[:3] == [
+        ("My own", ["0.2000", "–", "–"]),
+        ("Energy, layer 0", ["0.0123", "0.0031", "4.0"]),
+        ("Width in x, layer 2", ["–", "–", "–"]),
+    ]
+    assert "Separation 0.0123, floor 0.0031." in Reader(full).text
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_write_images", lambda *anything: None)
+    monkeypatch.setattr(report, "_write_distributions", lambda *anything: None)
+
+
+def page_of(path: Path, **options: Any) -> Reader:
+    showers = options.pop("showers", {"Geant4": make(5, 1, SMALL), "flow": make(5, 2, SMALL)})
+    write_report(path / "report.html", showers=showers, **options)
+    return Reader((path / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
+    reader = page_of(tmp_path)
+    assert "No classifier test." in reader.text
+    for words in ("AUC", "Training", "Small sample", "Power check", "Command", "floor"):
+        assert words not in reader.text
+    assert "dl" not in reader.tags
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_any_metric_may_be_missing_or_null(tmp_path: Path, name: str) -> None:
+    for metrics in ({**METRICS, name: None}, {key: value for key, value in METRICS.items() if key != name}):
+        assert "nan" not in page_of(tmp_path, metrics=metrics).text.lower().replace("nano", "")
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_names_attributes_and_manifest_are_escaped(tmp_path: Path) -> None:
+    showers = {f"{HOSTILE} {i}": make(5, i, SMALL, **{HOSTILE: HOSTILE}) for i in range(2)}
+    manifest = {"command": HOSTILE, HOSTILE: {HOSTILE: [HOSTILE]}}
+    metrics = {**METRICS, "separation": {HOSTILE: 0.1}, "protocol": {"name": HOSTILE}}
+    rate = [0.0, 1.0]
+    options: dict[str, Any] = {"roc": {HOSTILE: (rate, rate)}, "histories": {HOSTILE: {"train": [1.0]}}}
+    reader = page_of(tmp_path, showers=showers, metrics=metrics, manifest=manifest, title=HOSTILE, **options)
+    assert "script" not in reader.tags
+    assert reader.text.count("<script>") > 10
+
+
+@pytest.mark.parametrize("empty", ["Geant4", "flow"])
+def test_a_layer_without_energy_draws_without_a_warning(empty: str) -> None:
+    showers = {"Geant4": make(30, 1, ONE), "flow": make(30, 2, ONE)}
+    showers[empty].voxels[:] = 0.0
+    assert report_pictures.average_showers(showers).figure
+    titles = [picture.title for group in report_pictures.distributions(showers, {}).values() for picture in group]
+    assert "Sparsity, layer 0." in titles
+    # without a value in the reference there is nothing to make bins from
+    assert ("Centroid in x, layer 0." in titles) == (empty == "flow")
+
+
+def test_a_single_shower_whose_values_leave_no_room_for_bins() -> None:
+    pictures = report_pictures.distributions({"Geant4": make(1, 1, ONE), "flow": make(1, 2, ONE)}, {})
+    assert set(report_pictures.HEADINGS) <= set(pictures)
+    close = np.array([0.99, np.nextafter(0.99, 1.0)])
+    edges = report_pictures._edges(report_pictures.OBSERVABLES["e_tot_over_e_inc"], close)
+    np.testing.assert_allclose(edges, [0.495, 1.485])
+
+
+def test_averages_are_the_means_of_the_cells() -> None:
+    showers = {"Geant4": make(7, 1, SMALL), "flow": make(5, 2, SMALL)}
+    samples, ratios = report_pictures.average_showers(showers).figure  # type: ignore[misc]
+    first = [np.ma.filled(axes.images[0].get_array(), 0.0).T for axes in samples.axes[:4]]
+    expected = [showers[name].layer(i).mean(axis=0) for i in range(2) for name in ("Geant4", "flow")]
+    for image, mean in zip(first, expected, strict=True):
+        np.testing.assert_allclose(image, mean)
+    np.testing.assert_allclose(ratios.axes[0].images[0].get_array().T, expected[1] / expected[0])
+
+
+def test_histograms_are_those_of_the_observables() -> None:
+    from hepflows.applications.calorimeter.observables import OBSERVABLES, observables
+
+    showers = {"Geant4": make(200, 1, ONE), "flow": make(100, 2, ONE)}
+    pictures = report_pictures.distributions(showers, {"separation": {"sparsity_0": 0.5}})
+    drawn = {picture.title: picture for group in pictures.values() for picture in group}
+    upper = drawn["Sparsity, layer 0."].figure.axes[0]  # type: ignore[union-attr]
+    values = {name: observables(sample)["sparsity_0"] for name, sample in showers.items()}
+    edges = OBSERVABLES["sparsity_0"].edges(values["Geant4"])
+    for patch, name in zip(upper.patches, showers, strict=True):
+        np.testing.assert_allclose(patch.get_data().values, np.histogram(values[name], edges)[0] / len(showers[name]))
+    assert drawn["Sparsity, layer 0."].caption.startswith("Separation 0.5000.")
+
+    upper = drawn["Voxel energies, layer 0."].figure.axes[0]  # type: ignore[union-attr]
+    hits = showers["Geant4"].voxels[showers["Geant4"].voxels > 0]
+    edges = OBSERVABLES["voxel_energy_0"].edges(hits)
+    np.testing.assert_allclose(upper.patches[0].get_data().values, np.histogram(hits, edges)[0] / len(hits))
+    empty = [f"{name} {100 * np.mean(sample.voxels == 0):.1f} %" for name, sample in showers.items()]
+    assert f"Empty voxels: {', '.join(empty)}." in drawn["Voxel energies, layer 0."].caption
+
+
+def test_values_outside_the_bins_are_told() -> None:
+    values = {"Geant4": np.linspace(0.96, 1.0, 101), "flow": np.r_[np.full(50, 0.5), np.full(50, 0.98), np.nan]}
+    (picture,) = report_pictures._picture("e_tot_over_e_inc", values, {})
+    assert picture.caption == "Outside the bins: Geant4 2.0 %, flow 50.0 %."
+
+
+def test_of_many_layers_a_few_are_shown() -> None:
+    many = Geometry("many", tuple(Layer((1, 2), (1.0, 1.0)) for _ in range(45)))
+    assert report_pictures.shown_layers(many) == [0, 9, 18, 26, 35, 44]
+    assert report_pictures.shown_layers(SMALL) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "title", "tone"),
+    [
+        ({}, "Distinguishable", "warning"),
+        ({"auc": 0.52}, "No difference found", "good"),
+        ({"auc": 0.56}, "Hard to tell", "good"),
+        ({"auc": 0.8}, "Easily told", "warning"),
+        ({"auc": 0.99}, "Almost always", "bad"),
+        ({"auc": 0.40}, "Below the floor", "warning"),
+        ({"auc": 0.52, "power_ok": False, "power_auc": 0.6}, "No verdict", "bad"),
+        ({"auc": 0.9, "power_ok": False}, "Different from Geant4; how much", "bad"),
+        ({"auc": 0.52, "auc_std": None, "auc_floor": None, "auc_floor_std": None}, "Hard to tell", "good"),
+        ({"auc": 0.52, "power_ok": np.False_}, "No verdict", "bad"),
+        ({"auc": None}, "No classifier test", "note"),
+        ({"auc": float("nan")}, "No classifier test", "note"),
+    ],
+)
+def test_the_verdict_in_words(change: dict[str, Any], title: str, tone: str) -> None:
+    found = report_text.verdict({**METRICS, **change}, "Geant4", "flow")
+    assert found[0] == tone
+    assert found[1].startswith(title)
+    if change.get("power_auc"):
+        assert "AUC of 0.600; at least 0.75 is needed. A low AUC is therefore no evidence" in found[2]
+    assert ("The power check failed" in found[2]) == (change.get("power_ok", True) in (False, np.False_))
+
+
+def test_notices() -> None:
+    titles = [title for _, title, _ in report_text.notices({**METRICS, "power_ok": None, "n_shared": 3}, [{}])]
+    assert titles == ["No power check.", "Samples overlap."]
+    small = report_text.notices({**METRICS, "n_classifier_train": 720}, [{"a": "b"}, {"tables": "NOT OFFICIAL"}])
+    assert [title for _, title, _ in small] == ["Small sample.", "About the sample."]
+    assert "720 showers" in small[0][2]
+    assert report_text.notices({}, [{}]) == []
+
+
+@pytest.mark.parametrize(
+    ("showers", "words"),
+    [
+        ({"Geant4": make(3, 1, SMALL)}, "compares a reference with generated"),
+        ({"Geant4": make(3, 1, SMALL), "flow": make(3, 1, SMALL)[:0]}, "'flow' has no showers"),
+        ({"Geant4": make(3, 1, SMALL), "flow": make(3, 1)}, "'flow' has another geometry"),
+    ],
+)
+def test_samples_that_cannot_be_compared_are_refused(tmp_path: Path, showers: dict[str, Showers], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        write_report(tmp_path / "report.html", showers=showers)
+    assert list(tmp_path.iterdir()) == []
