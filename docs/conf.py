@@ -2,7 +2,7 @@
 
 The site needs no network, neither to build nor to read: MathJax comes from the package sphinx-mathjax-offline and is
 copied into the site, no other site's index is fetched, and fonts are the reader's own. Notebooks are executed at
-every build; HEPFLOWS_DOCS_EXECUTION=cache (or off) spares that while one writes.
+every build of their page; HEPFLOWS_DOCS_EXECUTION=cache spares that while one writes.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 Update = Callable[[int, int, str], None]
 """Called with (done, in all, a short text)."""
@@ -19,6 +21,14 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """Print a line."""
     console.print(text, markup=False)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in aligned columns."""
+    grid = Table(show_header=False, box=None, pad_edge=False)
+    for row in rows:
+        grid.add_row(*map(escape, row))
+    console.print(grid)
 
 
 @contextmanager

@@ -210,5 +210,4 @@ def _interruptible(out: Path) -> Iterator[None]:
 def _table(metrics: dict[str, Any]) -> None:
     from hepflows.applications.calorimeter.metrics import summary
 
-    for line in summary(metrics):
-        console.say(line)
+    console.table(summary(metrics))

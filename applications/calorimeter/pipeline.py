@@ -130,7 +130,7 @@ def judge(
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
-    training, validation, test = split(showers, config, seed)
+    training, _, test = split(showers, config, seed)
     generated = read_showers(folder / "generated.hdf5")
     with console.progress("judging") as update:
         metrics, curves = evaluate(

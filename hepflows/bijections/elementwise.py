@@ -149,7 +149,7 @@ class Logit(Bijection):
         return x, self._log_slope(z).sum(-1)
 
     def _log_slope(self, z: Tensor) -> Tensor:
-        """Log dx/dz"""
+        """The logarithm of dx/dz."""
         return logsigmoid(z) + logsigmoid(-z) - torch.log1p(torch.full_like(z, -2 * self.alpha))
 
 

@@ -3,8 +3,9 @@ r"""Monotonic splines in pure torch: the reference that every compiled kernel mu
 Each function maps the box ``[low, high]`` onto itself, one element at a time, by a monotonic piecewise function; outside
 the box it is the identity. It returns ``(y, log dy/dx)``, of the shape of ``x``, ``(..., D)``. The raw (unconstrained)
 parameters stand on the axis before the last, ``(..., K, D)``: the elements stay next to one another in memory, and every
-step runs over them at full width (with the parameters last a softmax over eight bins is twenty times slower). All three are free of data-dependent branches, and out-of-range inputs are replaced *before* the
-arithmetic, so that gradients are finite at the edge and beyond it.
+step runs over them at full width (with the parameters last, a softmax over eight bins is twenty times slower). All three
+are free of data-dependent branches, and out-of-range inputs are replaced *before* the arithmetic, so that gradients are
+finite at the edge and beyond it.
 
 The raw parameters are mapped to bin sizes by :math:`m + (1 - K m)\,\mathrm{softmax}(a)` with :math:`m` the smallest
 allowed size of a bin in units of the box.

@@ -109,7 +109,7 @@ def test_shapes_and_arguments(name: str) -> None:
     with pytest.raises(ShapeError, match=rf"\(\.\.\., {FEATURES}\)"):
         bijection(x[:, :-1], context)
     if list(bijection.parameters()):
-        with pytest.raises(ShapeError, match="the input is torch.float32 and the model torch.float64"):
+        with pytest.raises(ShapeError, match=r"the input is torch\.float32 and the model torch\.float64"):
             bijection(x.float(), context)
     if context is None:
         with pytest.raises(ContextError, match="unconditional"):

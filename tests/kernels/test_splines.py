@@ -146,5 +146,5 @@ def test_edge_derivative_is_one() -> None:
 
 
 def test_too_many_bins_for_the_minimum() -> None:
-    with pytest.raises(DomainError, match="lower the minimum below 0.125"):
+    with pytest.raises(DomainError, match=r"lower the minimum below 0\.125"):
         linear_spline(torch.zeros(1), torch.zeros(8, 1), **BOX, min_height=0.2)

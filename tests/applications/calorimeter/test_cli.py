@@ -81,7 +81,9 @@ def test_the_two_generated_files_hold_the_same_showers_in_the_layout_of_the_inpu
 
 def test_the_report_is_one_file_that_needs_nothing_else(finished: Path) -> None:
     class Links(HTMLParser):
-        links: list[str] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.links: list[str] = []
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.links += [value or "" for key, value in attrs if key in ("src", "href")]
