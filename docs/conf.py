@@ -44,11 +44,12 @@ html_theme_options = {"navigation_with_keys": True}
 
 autosummary_generate = False  # the tables stand above the entries of the same page
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # torch's own "define the computation performed at every call" says nothing
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Array": "ndarray", "Index": "ndarray", "Pathlike": "Pathlike", "Progress": "Progress"}
-autodoc_default_options = {"exclude-members": "extra_repr"}
+autodoc_default_options = {"exclude-members": "extra_repr, model_config"}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
@@ -87,7 +88,8 @@ SIGNATURES = (
     (r"TypeAliasForwardRef\('(\w+)'\)", r"\1"),
     (r"type\[Any\] \| .*?_DTypeDict \| str", "DTypeLike"),
     (r"Geometry\(name='CaloGAN'.*?\)\)\)\)", "CALOGAN"),
-    (r"<factory>", "{}"),
+    (r"Annotated\[([^\[\]]+?)(?:, \w+\([^()]*\))+\]", r"\1"),
+    (r"<factory>", "..."),
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,14 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
     metadata = {"format": FORMAT, "header": json.dumps(header)}
     with replacing(Path(path)) as temporary:
         mode = temporary.stat().st_mode
-        save_file(contiguous, temporary, metadata=metadata)
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+        except SafetensorError as error:
+            # safetensors gives the number of the system's error in its text only
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
         temporary.chmod(mode)  # safetensors makes a private file; colleagues shall read the model
 
 

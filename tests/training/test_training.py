@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,23 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="truncated"):
         train(checkpoint=checkpoint)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """In a process of its own whose files may hold 100 kB: the kernel refuses the rest, as a full disk does."""
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from hepflows.errors import DataError\n"
+        "from hepflows.training.checkpoint import save_tensors\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: save_tensors(sys.argv[1], {'x': torch.zeros(100_000)}, {})\n"
+        "except DataError as error: print(error)\n"
+    )
+    target = tmp_path / "model.safetensors"
+    done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True, check=True)
+    assert "could not be written because" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_stops_with_one_sentence() -> None:
