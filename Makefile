@@ -48,7 +48,7 @@ lint: $(VENV)/lint.stamp ## ruff, mypy, layering
 	$(BIN)/lint-imports
 
 docs: $(VENV)/docs.stamp ## build the site into docs/_build/html, warnings are errors
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
 wheel-test: $(VENV)/test.stamp ## build the wheel without a compiler and use it from an empty environment elsewhere
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tests/wheel.sh

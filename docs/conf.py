@@ -86,9 +86,10 @@ def _as_restructured_text(app: object, what: str, name: str, thing: object, opti
 # what Sphinx makes of aliases and of a default that is an object, and what the source says
 SIGNATURES = (
     (r"TypeAliasForwardRef\('(\w+)'\)", r"\1"),
-    (r"type\[Any\] \| .*?_DTypeDict \| str", "DTypeLike"),
+    (r"type\[[~\w.]*Any\] \| .*?_DTypeDict \| str", "DTypeLike"),
     (r"Geometry\(name='CaloGAN'.*?\)\)\)\)", "CALOGAN"),
-    (r"Annotated\[([^\[\]]+?)(?:, \w+\([^()]*\))+\]", r"\1"),
+    (r"[~\w.]*Annotated\[([^\[\]]+?)(?:, [~\w.]+\([^()]*\))+\]", r"\1"),
+    (r"<class 'numpy\.(\w+)'>", r"np.\1"),
     (r"<factory>", "..."),
 )
 

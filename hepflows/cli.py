@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -75,9 +74,6 @@ def _mount() -> None:
 
 def main() -> None:
     """Run the command line: an error of the user is one sentence and exit code 2, never a traceback."""
-    # a thread that waits must sleep: spinning ones take the cores from each other as soon as anything else runs beside
-    # us, and a training step of 0.15 s was seen to take 8 s
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _mount()
     try:
         app()

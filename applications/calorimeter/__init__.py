@@ -19,7 +19,6 @@ _PUBLIC = {
     "evaluate": f"{_HERE}.metrics",
     "iterate_showers": f"{_HERE}.data",
     "load_config": f"{_HERE}.config",
-    "observables": f"{_HERE}.observables",
     "read_showers": f"{_HERE}.data",
     "write_showers": f"{_HERE}.data",
 }

@@ -131,7 +131,12 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
     ],
-    protocol: Annotated[str, typer.Option(help="Protocol of the classifier.")] = "caloflow",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="standardised (also for a thousand showers) or caloflow (as published, wants ten thousands)."
+        ),
+    ] = "standardised",
     repeats: Annotated[int, typer.Option(help="Trainings of the classifier.", min=2)] = 3,
     seed: Seed = 1,
     threads: Threads = None,

@@ -166,7 +166,9 @@ def evaluate_files(
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
-    samples = {"reference": read_showers(reference), "generated": read_showers(generated)}
+    truth = read_showers(reference)
+    true_name = "Geant4" if truth.attributes.get("engine", "").startswith("Geant4") else "reference"
+    samples = {true_name: truth, "generated": read_showers(generated)}
     identity = {
         "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
         "seed": seed,
@@ -178,7 +180,7 @@ def evaluate_files(
     folder = RunFolder(out, identity, overwrite=(out / "manifest.json").exists())
     with console.progress("judging") as update:
         metrics, curves = evaluate(
-            samples["generated"], samples["reference"], protocol=protocol, repeats=repeats, seed=seed, progress=update
+            samples["generated"], truth, protocol=protocol, repeats=repeats, seed=seed, progress=update
         )
     folder.write_json("metrics.json", metrics)
     title = f"{_names(generated)} against {_names(reference)}"

@@ -118,7 +118,7 @@ def _picture(
     truth = values[reference]
     if not np.any(np.isfinite(truth) & ((truth > 0) | (not known.log))):
         return
-    edges = _edges(known, truth)
+    edges = known.edges(truth)
     figure = plots.comparison(
         truth,
         {sample: values[sample] for sample in samples},
@@ -140,15 +140,6 @@ def _separation_words(name: str, metrics: Mapping[str, Any]) -> str:
     if value is None:
         return ""
     return f"Separation {short(value)}" + ("." if floor is None else f", floor {short(floor)}.")
-
-
-def _edges(known: Observable, truth: Array) -> Array:
-    """Edges of an observable; one bin where its values differ by round-off only, too little for bins in between."""
-    edges = known.edges(truth)
-    if np.all(np.diff(edges) > 1e-12 * np.abs(edges[1:])):
-        return edges
-    half = 0.5 * abs(edges[0]) or 0.5
-    return np.array([edges[0] - half, edges[0] + half])
 
 
 def _outside_words(values: Mapping[str, Array], edges: Array) -> str:

@@ -221,7 +221,7 @@ def test_the_quoted_error_covers() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("repeats", [1, 3, 5, 10])
+@pytest.mark.parametrize("repeats", [3, 10])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize(
     "protocol",
@@ -229,6 +229,6 @@ def test_the_quoted_error_covers() -> None:
     ids=["fast", "overtrained"],
 )
 def test_the_quoted_error_covers_many_times(repeats: int, shift: float, protocol: ClassifierProtocol) -> None:
-    found = pulls(200, 150, protocol, repeats, shift)
-    assert 0.6 < found.std() < 1.15 + 2 / np.sqrt(300)  # a single training cannot see the spread between trainings
-    assert abs(found.mean()) < 4 / np.sqrt(150)
+    found = pulls(200, 100, protocol, repeats, shift)
+    assert 0.6 < found.std() < 1.0 + 3 / np.sqrt(200)  # 1 / sqrt(2 * 100) is the error of a deviation from 100
+    assert abs(found.mean()) < 4 / np.sqrt(100)

@@ -108,3 +108,12 @@ def test_wrong_histograms_are_refused() -> None:
     ):
         with pytest.raises(error, match=words):
             call()  # type: ignore[no-untyped-call]
+
+
+def test_values_that_differ_by_round_off_get_one_bin_around_them() -> None:
+    """0.99 and its next neighbour leave no room for edges in between."""
+    one = np.array([0.99, np.nextafter(0.99, 1)])
+    for log in (False, True):
+        edges = quantile_edges(one, 20, log=log)
+        assert (np.diff(edges) > 0).all()
+        assert separation(one, one, edges=edges).value == 0
