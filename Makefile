@@ -31,7 +31,7 @@ $(VENV)/docs.stamp: $(VENV)/base.stamp
 	$(PIP) $(EDITABLE) -e '.[docs]'
 	touch $@
 
-demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 5 minutes
+demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 3 minutes
 	$(BIN)/hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo --resume
 
 test: $(VENV)/test.stamp ## the tests and the examples of the docstrings

@@ -24,13 +24,16 @@ class PreprocessConfig(_Section):
         noise_mev: ``logit``: width of the uniform noise added to every voxel, in MeV.
         alpha: ``logit``: margin of the logit.
         threshold_mev: voxels below it are set to zero in what is generated; ``log`` also treats them as zero in training.
-        tail: ``log``: zeros are spread over this many e-folds below the threshold.
+        gap: ``log``: e-folds between the threshold and where the zeros are put, so that a flow that blurs them a little
+            does not lift them above the threshold.
+        tail: ``log``: zeros are spread over this many e-folds below the gap.
     """
 
     kind: Literal["logit", "log"] = "logit"
     noise_mev: float = Field(1e-3, gt=0)
     alpha: float = Field(1e-6, gt=0, lt=0.1)
     threshold_mev: float = Field(0.01, gt=0)
+    gap: float = Field(1.5, ge=0)
     tail: float = Field(2.0, gt=0)
 
 

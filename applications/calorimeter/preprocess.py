@@ -179,7 +179,7 @@ class LogPreprocess(Preprocess):
 
     def _fill(self, energies: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.rand(energies.shape, generator=generator, dtype=energies.dtype)
-        below = self.config.threshold_mev * torch.exp(-self.config.tail * noise)
+        below = self.config.threshold_mev * torch.exp(-self.config.gap - self.config.tail * noise)
         return torch.where(energies < self.config.threshold_mev, below, energies)
 
     def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
