@@ -194,7 +194,7 @@ def quantile_edges(values: ArrayLike, bins: int, *, log: bool = False, tails: fl
         message = "there is no value to make bins from: use a reference in which the observable exists"
         raise DataError(message)
     low, high = np.quantile(data, [tails, 1.0 - tails])
-    if not high - low > 1e-9 * max(abs(low), abs(high)):  # one value, up to round-off: one bin around it
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # one value, up to round-off: bins around it
         middle = 0.5 * (low + high)
         low, high = (middle / 2, middle * 2) if log else (middle - 0.5, middle + 0.5)
     edges: NDArray[Any] = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)

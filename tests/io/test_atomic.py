@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -73,11 +74,18 @@ def test_a_missing_folder_and_a_folder_as_target_are_refused(tmp_path: Path) -> 
         replacing(tmp_path).__enter__()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_closed_folder_is_known_before_the_work(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(DataError, match="permission denied"):
-        replacing(tmp_path / "a.h5").__enter__()
+def test_a_closed_folder_is_known_before_the_work() -> None:
+    with tempfile.TemporaryDirectory() as closed:
+        os.chmod(closed, 0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # nobody: root may write everywhere
+        try:
+            with pytest.raises(DataError, match="permission denied"):
+                replacing(Path(closed) / "a.h5").__enter__()
+        finally:
+            if root:
+                os.seteuid(0)
 
 
 def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:

@@ -180,7 +180,8 @@ def test_a_seed_repeats_the_verdict() -> None:
 def test_geant4_against_geant4_shows_nothing() -> None:
     found = classifier_test(geant4(600), geant4(600, 1), repeats=2, seed=3, floor=False)
     assert abs(found.auc - 0.5) < 3 * found.auc_std
-    assert found.auc_std < 0.04
+    # one score set of 120 showers a class has an error of sqrt(2 / (12 * 120)) = 0.037; two trainings cannot say less of it
+    assert 0.01 < found.auc_std < 1.5 * 0.037
     assert found.power is not None
     assert found.power.counts[0] == 180  # and with so few events
     assert found.power_ok is True
