@@ -129,7 +129,7 @@ class _RootLayout:
 def _another(names: Collection[str]) -> str | None:
     for tell_tale, description in _OTHERS:
         if tell_tale <= set(names):
-            return f"is {description}, not a file in the CaloGAN layout: convert it first"
+            return f"is {description}, not a file in the CaloGAN layout, the only one that is read so far: give a CaloGAN file"
     return None
 
 

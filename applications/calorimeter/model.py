@@ -15,12 +15,11 @@ from hepflows.applications.calorimeter.config import CaloFlowConfig, FlowConfig,
 from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
 from hepflows.applications.calorimeter.preprocess import build_preprocess
-from hepflows.applications.calorimeter.symmetry import orientations
+from hepflows.applications.calorimeter.symmetry import orientations, turned
 from hepflows.bijections import RationalQuadraticSpline
 from hepflows.errors import CheckpointError, DataError, DomainError
 from hepflows.flow import Flow
 from hepflows.training import History, MaximumLikelihood, TensorBatches, fit
-from hepflows.training.batches import Transform
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 from hepflows.training.loop import Progress
 from hepflows.training.seeding import derive, generator
@@ -124,7 +123,7 @@ class CaloFlow(nn.Module):
             training = getattr(self.config, name).training
             histories[name] = fit(
                 MaximumLikelihood(flow),
-                TensorBatches((voxels, incident), training.batch_size, _mirrored(prepare, orders)),
+                TensorBatches((voxels, incident), training.batch_size, turned(prepare, orders)),
                 TensorBatches(held_out, max(1000, training.batch_size), prepare, shuffle=False),
                 training,
                 seed=derive(seed, name),
@@ -278,19 +277,6 @@ def _flow(
 def _tensors(showers: Showers) -> tuple[Tensor, Tensor]:
     """Voxels and incident energies in MeV."""
     return torch.as_tensor(showers.voxels, dtype=torch.float64), torch.as_tensor(showers.energies * MEV)
-
-
-def _mirrored(prepare: Transform, orders: Tensor | None) -> Transform:
-    """Show each shower in an orientation drawn anew in every epoch."""
-    if orders is None or len(orders) == 1:
-        return prepare
-
-    def turn(batch: tuple[Tensor, ...], rng: torch.Generator) -> tuple[Tensor, ...]:
-        voxels, incident = batch
-        drawn = orders[torch.randint(len(orders), (len(voxels),), generator=rng)]
-        return prepare((voxels.gather(1, drawn), incident), rng)
-
-    return turn
 
 
 def _incident_quantiles(energies: np.ndarray) -> Tensor:

@@ -13,6 +13,7 @@ from hepflows.applications.calorimeter.config import RunConfig
 from hepflows.applications.calorimeter.data import Showers, iterate_showers, read_showers, write_showers
 from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
+from hepflows.metrics.protocol import named
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
 from hepflows.training.seeding import numpy_generator
@@ -109,9 +110,11 @@ def run(
     Returns:
         What stands in ``metrics.json``.
     """
-    folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
+    named(config.verdict.protocol)  # a wrong name is known before the training, not after it
     with _waiting("reading"):
         showers = read_showers(inputs)
+    split(showers, config, seed)  # a sample that is too small is known before anything is written
+    folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
     console.say(
         f"{len(showers)} showers from {', '.join(file['name'] for file in folder.manifest['identity']['data'])}"
     )
@@ -166,6 +169,7 @@ def evaluate_files(
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
+    named(protocol)
     truth = read_showers(reference)
     true_name = "Geant4" if truth.attributes.get("engine", "").startswith("Geant4") else "reference"
     samples = {true_name: truth, "generated": read_showers(generated)}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import Geometry
+from hepflows.training.batches import Transform
 
 LIMIT = 4.5
 """Standard deviations by which no layer's asymmetry may differ from zero."""
@@ -51,3 +52,16 @@ def orientations(showers: Showers) -> Tensor:
     allowed = (np.abs(asymmetries(showers)) < LIMIT).all(1)
     flips = [(x, y) for x in (False, True)[: 1 + allowed[0]] for y in (False, True)[: 1 + allowed[1]]]
     return torch.as_tensor(np.stack([mirrored(showers.geometry, x=x, y=y) for x, y in flips]))
+
+
+def turned(prepare: Transform, orders: Tensor | None) -> Transform:
+    """Show each shower in one of the orientations, drawn anew in every epoch, before it is prepared."""
+    if orders is None or len(orders) == 1:
+        return prepare
+
+    def turn(batch: tuple[Tensor, ...], rng: torch.Generator) -> tuple[Tensor, ...]:
+        voxels, incident = batch
+        drawn = orders[torch.randint(len(orders), (len(voxels),), generator=rng)]
+        return prepare((voxels.gather(1, drawn), incident), rng)
+
+    return turn

@@ -52,7 +52,7 @@ def file_format(path: Pathlike) -> str:
     suffix = Path(path).suffix
     if suffix.lower() not in FORMATS:
         message = (
-            f"{os.fspath(path)} ends in {suffix or 'no suffix'!r}, which is no known data format: "
+            f"{os.fspath(path)} {f'ends in {suffix!r}' if suffix else 'has no suffix'}, which is no known data format: "
             f"give a file that ends in {', '.join(FORMATS)}"
         )
         raise DataError(message)

@@ -66,7 +66,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("absent.root", ["absent.root does not exist", "check its name"]),
         ("z*.root", ["z*.root matches no data file", ".hdf5, .h5, .hdf, .root"]),
         ("notes.txt", ["notes.txt ends in '.txt'", "no known data format"]),
-        ("plain", ["plain ends in 'no suffix'"]),
+        ("plain", ["plain has no suffix"]),
         ("empty", ["the folder", "holds no data file"]),
         (["a.h5", "a.root"], ["ROOT and HDF5 files are mixed", "a.h5 (HDF5)", "a.root (ROOT)", "'*.root'"]),
         (["a.h5", "gone.h5"], ["gone.h5 does not exist"]),
