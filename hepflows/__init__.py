@@ -11,9 +11,10 @@ A flow is a bijection plus a base density. The public names below are imported o
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
+
+from hepflows.lazy import public_name
 
 # A thread that waits may spin a little and must then sleep. Left alone, GNU OpenMP spins for long, and the threads take
 # the cores from each other as soon as anything else runs on them: a training step of 0.15 s was seen to take 8 s. It counts if
@@ -42,10 +43,7 @@ __all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    message = f"module 'hepflows' has no attribute {name!r}; the public names are {', '.join(sorted(_PUBLIC))}"
-    raise AttributeError(message)
+    return public_name(__name__, _PUBLIC, name)
 
 
 def __dir__() -> list[str]:

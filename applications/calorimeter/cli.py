@@ -84,9 +84,9 @@ def train(
     _use(threads)
     config = load_config(preset, settings)
     with _interruptible(out):
-        showers = read_showers(inputs)
+        training, validation, _ = pipeline.split(read_showers(inputs), config, seed)
         folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
-        pipeline.train(showers, folder, config, seed)
+        pipeline.train(training, validation, folder, config, seed)
     console.say(f"model: {out / 'model.safetensors'}; next: hepflows calorimeter sample {out} -n 1000 -o showers.root")
 
 

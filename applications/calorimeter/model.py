@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -213,8 +212,8 @@ class CaloFlow(nn.Module):
         shower = self.shower_flow.log_prob(*self._shower_batch(batch, rng))
         return energy.double().numpy(), shower.double().numpy()
 
-    def save(self, path: Path | str, **extra: Any) -> None:
-        """Write weights and configuration to one safetensors file; ``extra`` goes into its header."""
+    def save(self, path: Path | str) -> None:
+        """Write weights and configuration to one safetensors file."""
         header = {
             "model": "CaloFlow",
             "hepflows": __version__,
@@ -225,7 +224,6 @@ class CaloFlow(nn.Module):
             },
             "seed": self.seed,
             "attributes": self.attributes,
-            **extra,
         }
         save_tensors(path, self.state_dict(), header)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ def open_run(
     inputs: Paths, out: Path, config: RunConfig, seed: int, *, resume: bool = False, overwrite: bool = False
 ) -> RunFolder:
     """The folder of a run on these files, new or to be gone on with."""
-    files = [{"name": file.name, "sha256": checksum(file)} for file in expand(inputs)]
-    identity = {"config": config.model_dump(), "seed": seed, "data": files}
+    identity = {"config": config.model_dump(), "seed": seed, "data": _fingerprints(inputs)}
     return RunFolder(out, identity, resume=resume, overwrite=overwrite)
 
 
@@ -49,14 +47,15 @@ def split(showers: Showers, config: RunConfig, seed: int) -> tuple[Showers, Show
     )
 
 
-def train(showers: Showers, run: RunFolder, config: RunConfig, seed: int) -> tuple[Any, dict[str, History]]:
+def train(
+    training: Showers, validation: Showers, run: RunFolder, config: RunConfig, seed: int
+) -> tuple[Any, dict[str, History]]:
     """Train, or take the model that the run has already; returns it with its loss histories."""
     from hepflows.applications.calorimeter.model import CaloFlow
 
     if (run / "model.safetensors").exists():
         return CaloFlow.load(run.path), run.read_history()
-    training, validation, _ = split(showers, config, seed)
-    model = CaloFlow(config=config.model, geometry=showers.geometry, seed=seed)
+    model = CaloFlow(config=config.model, geometry=training.geometry, seed=seed)
     with console.progress("training") as update:
         histories = model.fit(training, validation, seed=seed, checkpoints=run.path, progress=update)
     run.write_history(histories)
@@ -111,33 +110,31 @@ def run(
         What stands in ``metrics.json``.
     """
     named(config.verdict.protocol)  # a wrong name is known before the training, not after it
-    with _waiting("reading"):
+    with console.console.status("reading"):
         showers = read_showers(inputs)
-    split(showers, config, seed)  # a sample that is too small is known before anything is written
+    # a sample that is too small is known before anything is written
+    training, validation, test = split(showers, config, seed)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
-    console.say(
-        f"{len(showers)} showers from {', '.join(file['name'] for file in folder.manifest['identity']['data'])}"
-    )
-    model, histories = train(showers, folder, config, seed)
+    console.say(f"{len(showers)} showers from {_names(inputs)}")
+    model, histories = train(training, validation, folder, config, seed)
     generated_files = [folder / "generated.hdf5", folder / "generated.root"]
     if not all(file.exists() for file in generated_files) or "ms_per_shower" not in folder.manifest:
         milliseconds = generate(model, len(showers), generated_files, seed)
         folder.note(ms_per_shower=round(milliseconds, 4))
-    return judge(folder, showers, histories, config, seed)
+    return judge(folder, training, test, histories, config, seed)
 
 
 def judge(
-    folder: RunFolder, showers: Showers, histories: dict[str, History], config: RunConfig, seed: int
+    folder: RunFolder, training: Showers, test: Showers, histories: dict[str, History], config: RunConfig, seed: int
 ) -> dict[str, Any]:
-    """The verdict on what a run generated, against showers its model has never seen."""
+    """The verdict on what a run generated, against test showers that its model has never seen."""
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
-    training, _, test = split(showers, config, seed)
-    generated = read_showers(folder / "generated.hdf5")
+    generated = read_showers(folder / "generated.hdf5")[: len(test)]
     with console.progress("judging") as update:
         metrics, curves = evaluate(
-            generated[: len(test)],
+            generated,
             test,
             floor_reference=training,
             protocol=config.verdict.protocol,
@@ -150,7 +147,7 @@ def judge(
     folder.write_json("metrics.json", metrics)
     write_report(
         folder / "report.html",
-        showers={"Geant4": test, "CaloFlow": generated[: len(test)]},
+        showers={"Geant4": test, "CaloFlow": generated},
         metrics=metrics,
         histories={
             name: {"train": history.train, "validation": history.validation} for name, history in histories.items()
@@ -176,7 +173,7 @@ def evaluate_files(
     identity = {
         "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
         "seed": seed,
-        "data": [{"name": file.name, "sha256": checksum(file)} for file in [*expand(generated), *expand(reference)]],
+        "data": [*_fingerprints(generated), *_fingerprints(reference)],
     }
     if any((out / name).exists() for name in ("model.safetensors", "generated.hdf5")):
         message = f"{out}: holds a training run, which this would replace; give evaluate a folder of its own"
@@ -198,5 +195,5 @@ def _names(paths: Paths) -> str:
     return ", ".join(file.name for file in expand(paths))
 
 
-def _waiting(text: str) -> AbstractContextManager[Any]:
-    return console.console.status(text)
+def _fingerprints(paths: Paths) -> list[dict[str, str]]:
+    return [{"name": file.name, "sha256": checksum(file)} for file in expand(paths)]

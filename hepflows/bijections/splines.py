@@ -60,16 +60,11 @@ class LinearSpline(_Spline):
         return linear_spline(x, parameters, low=self.low, high=self.high, min_height=self.minimum, inverse=inverse)
 
 
-class QuadraticSpline(_Spline):
-    """Piecewise quadratic: ``K`` raw widths and ``K - 1`` raw inner derivatives, or ``K + 1`` (arXiv:1808.03856).
+class _SmoothSpline(_Spline):
+    """Bin sizes and derivatives at the knots; both edges have slope one unless they are free."""
 
-    Args:
-        bins: number of bins ``K``.
-        bound: the box is ``[-bound, bound]``.
-        box: ``(low, high)`` instead of ``bound``.
-        free_edges: derivatives at the edges are free; otherwise one, and the map is smooth across the edge.
-        minimum: smallest width of a bin, in units of the box, and smallest derivative.
-    """
+    size_vectors: int
+    """How many vectors of bin sizes stand before the derivatives."""
 
     def __init__(
         self,
@@ -81,13 +76,32 @@ class QuadraticSpline(_Spline):
         minimum: float = 1e-3,
     ) -> None:
         super().__init__(bins, bound, box, minimum)
-        self.per_feature = 2 * bins + (1 if free_edges else -1)
+        self.per_feature = (self.size_vectors + 1) * bins + (1 if free_edges else -1)
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """The vectors of bin sizes, then the derivatives."""
+        sizes = self.size_vectors * [self.bins]
+        return torch.split(parameters, [*sizes, self.per_feature - sum(sizes)], -2)
+
+
+class QuadraticSpline(_SmoothSpline):
+    """Piecewise quadratic: ``K`` raw widths and ``K - 1`` raw inner derivatives, or ``K + 1`` (arXiv:1808.03856).
+
+    Args:
+        bins: number of bins ``K``.
+        bound: the box is ``[-bound, bound]``.
+        box: ``(low, high)`` instead of ``bound``.
+        free_edges: derivatives at the edges are free; otherwise one, and the map is smooth across the edge.
+        minimum: smallest width of a bin, in units of the box, and smallest derivative.
+    """
+
+    size_vectors = 1
 
     def identity(self) -> Tensor:
         return torch.zeros(self.per_feature)
 
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        widths, slopes = torch.split(parameters, [self.bins, self.per_feature - self.bins], -2)
+        widths, slopes = self._split(parameters)
         return quadratic_spline(
             x,
             widths,
@@ -100,7 +114,7 @@ class QuadraticSpline(_Spline):
         )
 
 
-class RationalQuadraticSpline(_Spline):
+class RationalQuadraticSpline(_SmoothSpline):
     """Rational-quadratic: ``K`` raw widths, ``K`` raw heights, ``K - 1`` raw inner derivatives, or ``K + 1`` (arXiv:1906.04032).
 
     Args:
@@ -111,17 +125,7 @@ class RationalQuadraticSpline(_Spline):
         minimum: smallest width and height of a bin, in units of the box, and smallest derivative.
     """
 
-    def __init__(
-        self,
-        bins: int = 8,
-        bound: float = 3.0,
-        *,
-        box: tuple[float, float] | None = None,
-        free_edges: bool = False,
-        minimum: float = 1e-3,
-    ) -> None:
-        super().__init__(bins, bound, box, minimum)
-        self.per_feature = 3 * bins + (1 if free_edges else -1)
+    size_vectors = 2
 
     def identity(self) -> Tensor:
         raw = torch.zeros(self.per_feature)
@@ -129,8 +133,7 @@ class RationalQuadraticSpline(_Spline):
         return raw
 
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        sizes = [self.bins, self.bins, self.per_feature - 2 * self.bins]
-        widths, heights, derivatives = torch.split(parameters, sizes, -2)
+        widths, heights, derivatives = self._split(parameters)
         return rational_quadratic_spline(
             x,
             widths,

@@ -5,8 +5,9 @@ The names below are imported on first use, so that importing the package does no
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
+
+from hepflows.lazy import public_name
 
 _PUBLIC = {
     "PROTOCOLS": "hepflows.metrics.protocol",
@@ -27,10 +28,7 @@ __all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    message = f"module 'hepflows.metrics' has no attribute {name!r}; the public names are {', '.join(__all__)}"
-    raise AttributeError(message)
+    return public_name(__name__, _PUBLIC, name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 from hepflows.errors import TrainingError
 from hepflows.metrics.protocol import ClassifierProtocol
 from hepflows.metrics.roc import auc
-from hepflows.nets import initialise
+from hepflows.nets import Linear, initialise
 from hepflows.training.seeding import generator
 
 Array = NDArray[np.float64]
@@ -77,8 +78,9 @@ class Classifier(nn.Module):
         super().__init__()
         widths = [features, *protocol.hidden, 1]
         dtype = getattr(torch, protocol.dtype)
-        layers = [_linear(before, after, dtype, source) for before, after in pairwise(widths)]
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(Linear(before, after, dtype=dtype) for before, after in pairwise(widths))
+        for layer in self.layers:
+            initialise(cast("Linear", layer), source)
         self.dropout = protocol.dropout
 
     def forward(self, inputs: Tensor, source: torch.Generator | None = None) -> Tensor:
@@ -90,13 +92,6 @@ class Classifier(nn.Module):
                 kept = torch.empty_like(inputs).bernoulli_(1.0 - self.dropout, generator=source)
                 inputs = inputs * kept / (1.0 - self.dropout)
         return last(inputs).squeeze(-1)  # type: ignore[no-any-return]
-
-
-def _linear(before: int, after: int, dtype: torch.dtype, source: torch.Generator) -> nn.Linear:
-    # skip_init: nn.Linear would draw its first weights from torch's global state
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, before, after, dtype=dtype)  # type: ignore[no-untyped-call]
-    initialise(layer, source)
-    return layer
 
 
 @dataclass(frozen=True)
