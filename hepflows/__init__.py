@@ -33,7 +33,8 @@ _BIJECTIONS = (
 _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_BIJECTIONS, "hepflows.bijections"),
     **dict.fromkeys(("Gaussian", "UniformBox"), "hepflows.bases"),
-    **dict.fromkeys(("MADE", "MLP"), "hepflows.nets"),
+    **dict.fromkeys(("MLP", "ResidualNet"), "hepflows.nets"),
+    "MADE": "hepflows.made",
     **dict.fromkeys(("coupling_flow", "iaf", "maf", "nice", "realnvp"), "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
     **dict.fromkeys(("MaximumLikelihood", "TensorBatches", "TrainingConfig", "fit"), "hepflows.training"),

@@ -1,6 +1,7 @@
-"""The networks that condition a bijection: a plain one and a masked autoregressive one.
+"""The networks that condition a bijection. Inside, events stand last: activations are ``(units, N)``.
 
-Every network takes ``(x, context)``, so that one can stand in for another.
+Every network takes ``(x, context)`` and ends in one linear layer. What comes before it, `Conditioner.last_hidden`, and that layer,
+`Conditioner.output`, can be asked for separately: a kernel that fuses the last layer with the map it parametrises wants them so.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepflows.errors import DomainError
-from hepflows.kernels.masked_inverse import PackedMADE, pack
-
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -26,6 +24,13 @@ class Linear(nn.Linear):
         """Draw nothing."""
 
 
+class ColumnLinear(Linear):
+    """A linear layer of ``(in, N)`` activations: events are columns."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.bias.unsqueeze(1), self.weight, h)
+
+
 def initialise(layer: nn.Linear, generator: torch.Generator | None, scale: float = 1.0) -> None:
     """Uniform weights and biases in +-scale/sqrt(fan_in), drawn from ``generator``."""
     bound = scale / max(1, layer.in_features) ** 0.5
@@ -34,7 +39,38 @@ def initialise(layer: nn.Linear, generator: torch.Generator | None, scale: float
         layer.bias.uniform_(-bound, bound, generator=generator)
 
 
-class MLP(nn.Module):
+class Conditioner(nn.Module):
+    """A network whose last layer is linear.
+
+    Attributes:
+        output: the last layer; its rows are the outputs, the parameters of one feature next to one another.
+        seen: how many of the last hidden units each feature may see, or None where each sees all of them.
+    """
+
+    output: ColumnLinear
+    seen: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", None, persistent=False)
+
+    def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``x`` (N, F) and ``context`` (N, C) to the last hidden activations (H, N)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``x`` (N, F) and ``context`` (N, C) to the outputs (N, outputs), in memory transposed."""
+        outputs: Tensor = self.output(self.last_hidden(x, context))
+        return outputs.T
+
+    def start_at(self, parameters: Tensor, scale: float = 0.1) -> None:
+        """Make the outputs start near ``parameters``, repeated for every feature, whatever the input."""
+        with torch.no_grad():
+            self.output.weight.mul_(scale)
+            self.output.bias.copy_(parameters.repeat(len(self.output.bias) // len(parameters)))
+
+
+class MLP(Conditioner):
     """Fully connected network of ``(x, context)``, the two concatenated.
 
     Args:
@@ -62,159 +98,71 @@ class MLP(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.context_features = context_features
         widths = [features + context_features, *hidden, outputs]
-        layers = [Linear(i, o) for i, o in pairwise(widths)]
-        self.hidden, self.last = nn.ModuleList(layers[:-1]), layers[-1]
+        layers = [ColumnLinear(i, o) for i, o in pairwise(widths)]
+        self.hidden, self.output = nn.ModuleList(layers[:-1]), layers[-1]
         self.activation = activation
         for layer in layers:
             initialise(layer, generator)
 
-    def start_at(self, outputs: Tensor, scale: float = 0.1) -> None:
-        """Make the outputs start near ``outputs``, whatever the input."""
-        with torch.no_grad():
-            self.last.weight.mul_(scale)
-            self.last.bias.copy_(outputs)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if context is not None:
-            x = torch.cat([x, context], -1)
+    def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = x.T if context is None else torch.cat([x.T, context.T])
         for layer in self.hidden:
-            x = self.activation(layer(x))
-        outputs: Tensor = self.last(x)
-        return outputs
+            h = self.activation(layer(h))
+        return h
 
 
-class MaskedLinear(Linear):
-    """A linear layer some of whose weights are always zero."""
+class ResidualNet(Conditioner):
+    """Residual network of ``(x, context)``: the conditioner of neural spline flows (arXiv:1906.04032).
 
-    mask: Tensor
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask.shape[1], mask.shape[0])
-        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.mask * self.weight, self.bias)
-
-
-class MADE(nn.Module):
-    r"""Masked autoregressive network (arXiv:1502.03509): the parameters of feature ``d`` see features ``0 .. d - 1`` only.
-
-    A hidden unit of degree ``m`` sees the first ``m`` features; the outputs of feature ``d`` see the units of degree at
-    most ``d``. The degrees are spread evenly over ``0 .. D - 1``, so that a network narrower than ``D`` still
-    lets the last feature see nearly all others. The context enters the first hidden layer and, by a network of its own,
-    the outputs: the first feature, which no other feature informs, depends on it freely too (in nflows it cannot).
+    A first linear layer, then blocks ``u + (W_b act(W_a act(u)))``, where a context gates what a block adds:
+    ``u + t * sigmoid(V c)``.
 
     Args:
-        features: number of features ``D``.
-        per_feature: number of parameters ``P`` of each feature.
-        hidden: widths of the hidden layers, at least one.
-        context_features: width of the context, zero for none.
-        context_hidden: hidden width of the two networks that bring the context in.
-        activation: applied after every hidden layer.
-        dropout: probability to drop a unit of a hidden layer after the first, in training.
-        degrees: degrees of the units of each hidden layer, where the even spread is not wanted.
+        features: width of ``x``.
+        outputs: number of outputs.
+        hidden: width of every hidden layer.
+        blocks: number of residual blocks.
+        context_features: width of the context.
+        activation: applied before every layer of a block.
+        dropout: probability to drop a unit inside a block, in training.
         generator: draws the initial weights.
 
-    Shapes: ``x`` (N, D) and ``context`` (N, C) to parameters (N, P, D).
-
     Example:
-        >>> made = MADE(3, 2, hidden=(16, 16), generator=torch.Generator().manual_seed(0))
-        >>> made(torch.zeros(5, 3)).shape
-        torch.Size([5, 2, 3])
+        >>> net = ResidualNet(3, 2, hidden=16, context_features=1, generator=torch.Generator().manual_seed(0))
+        >>> net(torch.zeros(5, 3), torch.zeros(5, 1)).shape
+        torch.Size([5, 2])
     """
 
     def __init__(
         self,
         features: int,
-        per_feature: int,
-        hidden: Sequence[int] = (64, 64),
+        outputs: int,
+        hidden: int = 64,
+        blocks: int = 2,
         *,
         context_features: int = 0,
-        context_hidden: int = 64,
         activation: Activation = functional.relu,
         dropout: float = 0.0,
-        degrees: Sequence[Tensor] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not hidden:
-            message = "a MADE needs at least one hidden layer: pass hidden=(64, 64), say"
-            raise DomainError(message)
-        self.features, self.per_feature, self.context_features = features, per_feature, context_features
-        self.activation, self.dropout = activation, dropout
-        self.degrees = list(degrees) if degrees is not None else [spread_degrees(width, features) for width in hidden]
-        # an input of rank d has degree d + 1; a unit sees what has at most its own degree, outputs of feature d have degree d
-        ladder = [torch.arange(1, features + 1), *self.degrees, torch.arange(features).repeat(per_feature)]
-        self.layers = nn.ModuleList(MaskedLinear(above[:, None] >= below[None, :]) for below, above in pairwise(ladder))
-        self.context_first: nn.Module | None = None
-        self.context_output: nn.Module | None = None
-        for layer in self._stack:
-            initialise(layer, generator)
-        if context_features:
-            widths = (hidden[0], features * per_feature)
-            self.context_first, self.context_output = (
-                MLP(context_features, width, (context_hidden,), activation=activation, generator=generator)
-                for width in widths
-            )
-        self._packed: tuple[object, PackedMADE] | None = None
+        self.context_features, self.activation, self.dropout = context_features, activation, dropout
+        self.first = ColumnLinear(features + context_features, hidden)
+        self.blocks = nn.ModuleList(ColumnLinear(hidden, hidden) for _ in range(2 * blocks))
+        self.gates = nn.ModuleList(ColumnLinear(context_features, hidden) for _ in range(blocks if context_features else 0))
+        self.output = ColumnLinear(hidden, outputs)
+        for layer in (self.first, *self.blocks, *self.gates, self.output):
+            initialise(cast("ColumnLinear", layer), generator)
 
-    @property
-    def _stack(self) -> list[MaskedLinear]:
-        return cast("list[MaskedLinear]", list(self.layers))
-
-    def start_at(self, parameters: Tensor, scale: float = 0.1) -> None:
-        """Make the outputs start near ``parameters`` (P,), the same for every feature and input."""
-        with torch.no_grad():
-            last = self._stack[-1]
-            last.weight.mul_(scale)
-            last.bias.copy_(parameters.repeat_interleave(self.features))
-        if isinstance(self.context_output, MLP):
-            self.context_output.start_at(torch.zeros(()), scale)
-
-    def context_terms(self, context: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """What the context adds to the first hidden layer ``(N, H_1)`` and to the outputs ``(N, P * D)``."""
-        if context is None:
-            return None, None
-        first = None if self.context_first is None else self.context_first(context)
-        return first, None if self.context_output is None else self.context_output(context)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        first, output = self.context_terms(context)
-        bottom, *middle, top = self._stack
-        h = bottom(x)
-        h = self.activation(h if first is None else h + first)
-        for layer in middle:
-            h = functional.dropout(self.activation(layer(h)), self.dropout, self.training)
-        parameters: Tensor = top(h)
-        if output is not None:
-            parameters = parameters + output
-        return parameters.view(-1, self.per_feature, self.features)
-
-    def packed(self) -> PackedMADE:
-        """The weights sorted for `hepflows.kernels.masked_inverse`; made anew whenever a weight has changed."""
-        tensors = [tensor for layer in self._stack for tensor in (layer.weight, layer.bias)]
-        key = tuple((tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device) for tensor in tensors)
-        if self._packed is None or self._packed[0] != key:
-            with torch.no_grad():
-                made = pack(
-                    [layer.mask * layer.weight for layer in self._stack],
-                    [layer.bias for layer in self._stack],
-                    [degree.to(tensors[0].device) for degree in self.degrees],
-                    self.features,
-                    self.activation,
-                )
-            self._packed = (key, made)
-        return self._packed[1]
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_packed": None}  # copies and other processes pack their own
-
-
-def spread_degrees(units: int, features: int) -> Tensor:
-    """Degrees of ``units`` hidden units, spread evenly over ``0 .. features - 1`` in ascending order.
-
-    >>> spread_degrees(4, 8)
-    tensor([0, 2, 4, 6])
-    """
-    return torch.arange(units) * features // units
+    def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        u = self.first(x.T if context is None else torch.cat([x.T, context.T]))
+        for block in range(len(self.blocks) // 2):
+            t = self.blocks[2 * block](self.activation(u))
+            t = functional.dropout(self.activation(t), self.dropout, self.training)
+            t = self.blocks[2 * block + 1](t)
+            if context is not None:
+                t = t * torch.sigmoid(self.gates[block](context.T))
+            u = u + t
+        return cast("Tensor", u)

@@ -25,7 +25,8 @@ from hepflows.bijections import (
 )
 from hepflows.errors import DomainError
 from hepflows.flow import Flow
-from hepflows.nets import MADE, Linear
+from hepflows.made import MADE
+from hepflows.nets import Linear
 
 
 def from_nflows(model: nn.Module) -> Any:
@@ -127,44 +128,52 @@ def _autoregressive(transform: Any) -> Bijection:
 
 
 def _made(net: Any) -> MADE:
-    if net.use_residual_blocks:
-        message = "nflows' MADE with residual blocks cannot be converted yet: use use_residual_blocks=False"
-        raise DomainError(message)
-    if any(block.batch_norm is not None for block in net.blocks):
+    """The same network with the units of every layer in ascending order of degree."""
+    if any(isinstance(module, nn.BatchNorm1d) for module in net.modules()):
         message = "nflows' MADE with batch norm cannot be converted yet: use use_batch_norm=False"
         raise DomainError(message)
-    layers = [net.initial_layer, *(block.linear for block in net.blocks), net.final_layer]
+    blocks = [block.linear_layers if net.use_residual_blocks else [block.linear] for block in net.blocks]
+    layers = [net.initial_layer, *(layer for block in blocks for layer in block)]
     features = net.initial_layer.in_features
+    orders = [torch.argsort(layer.degrees, stable=True) for layer in layers]
     made = MADE(
         features,
         net.final_layer.out_features // features,
-        [layer.out_features for layer in layers[:-1]],
+        [layer.out_features for layer in layers],
         activation=net.activation,
+        residual=net.use_residual_blocks,
         dropout=net.blocks[0].dropout.p if len(net.blocks) else 0.0,
-        degrees=[layer.degrees for layer in layers[:-1]],
+        degrees=[layer.degrees[order] for layer, order in zip(layers, orders, strict=True)],
     )
-    # nflows keeps the parameters of a feature together, we keep the features of a parameter together
-    order = torch.arange(made.per_feature * features).view(features, -1).T.reshape(-1)
-    for ours, theirs in zip(made.layers, layers, strict=True):
-        rows = order if theirs is net.final_layer else slice(None)
-        ours.load_state_dict({"weight": theirs.weight[rows], "bias": theirs.bias[rows]})
+    columns: Tensor | slice = slice(None)
+    for ours, theirs, order in zip(made.layers, layers, orders, strict=True):
+        ours.load_state_dict({"weight": theirs.weight[order][:, columns], "bias": theirs.bias[order]})
+        columns = order
+    made.output.load_state_dict({"weight": net.final_layer.weight[:, columns], "bias": net.final_layer.bias})
     if hasattr(net, "context_layer"):
         made.context_features = net.context_layer.in_features
-        made.context_first = _ContextLayer(net.context_layer, net.activation)
+        made.context_terms["0"] = _context_layer(net.context_layer, orders[0], net.activation)
+        if net.use_residual_blocks:
+            for index, block in enumerate(net.blocks):
+                made.context_terms[str(2 * index + 1)] = _context_layer(block.context_layer, orders[2 * index + 1])
     return made
 
 
-class _ContextLayer(nn.Module):
-    """What nflows' MADE adds to its first hidden layer: activation(linear(context))."""
+def _context_layer(layer: nn.Linear, order: Tensor, activation: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
+    """What nflows' MADE adds to a hidden layer: activation(linear(context)) to the first, linear(context) to a block."""
+    ours = _ContextLayer(layer.in_features, layer.out_features, activation)
+    ours.load_state_dict({"weight": layer.weight[order], "bias": layer.bias[order]})
+    return ours
 
-    def __init__(self, layer: nn.Linear, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.layer = Linear(layer.in_features, layer.out_features)
-        self.layer.load_state_dict(layer.state_dict())
+
+class _ContextLayer(Linear):
+    def __init__(self, inputs: int, outputs: int, activation: Callable[[Tensor], Tensor] | None) -> None:
+        super().__init__(inputs, outputs)
         self.activation = activation
 
     def forward(self, context: Tensor) -> Tensor:
-        return self.activation(self.layer(context))
+        outputs = super().forward(context)
+        return outputs if self.activation is None else self.activation(outputs)
 
 
 def _coupling(transform: Any) -> Bijection:
@@ -195,7 +204,7 @@ class _ScaledNet(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         parameters: Tensor = self.net(x, context)
-        return (parameters.view(len(x), self.mapped, -1) * self.scale).transpose(1, 2).reshape(len(x), -1)
+        return (parameters.view(len(x), self.mapped, -1) * self.scale).reshape(len(x), -1)
 
 
 _CONVERTERS: dict[str, Callable[[Any], Bijection]] = {

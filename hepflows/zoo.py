@@ -21,7 +21,7 @@ from hepflows.bijections import (
     Univariate,
 )
 from hepflows.flow import Flow
-from hepflows.nets import MADE
+from hepflows.made import MADE
 
 
 def maf(

@@ -72,7 +72,6 @@ def test_inverse_transform_and_no_context(rng: torch.Generator) -> None:
     ("part", "name"),
     [
         (transforms.Tanh(), "Tanh"),
-        (transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(3, 8, tails="linear"), "residual blocks"),
         (
             transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(3, 8, use_residual_blocks=False),
             "tails='linear'",

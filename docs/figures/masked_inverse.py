@@ -1,4 +1,4 @@
-"""The picture of the masked inverse in mathematics.md, drawn from the packed weights of a real network."""
+"""The picture of the masked inverse in mathematics.md, drawn from the weights of a real network."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def steps_of_use(made: MADE) -> list[np.ndarray]:
 
     The loop is that of `hepflows.kernels.masked_inverse.masked_inverse`, with the arithmetic left out.
     """
-    packed = made.packed()
-    used = [np.zeros(weight.shape, int) for weight in (*packed.weights, packed.output_weight)]
-    done = [0] * len(packed.weights)
-    for step, (start, stop) in enumerate(packed.groups, 1):
+    staircase = made.staircase()
+    used = [np.zeros(weight.shape, int) for weight in (*staircase.weights, staircase.output_weight)]
+    done = [0] * len(staircase.weights)
+    for step, (start, stop) in enumerate(staircase.groups, 1):
         known = start
-        for layer, seen in enumerate(packed.seen):
+        for layer, seen in enumerate(staircase.seen):
             used[layer][done[layer] : seen[start], :known] = step
             done[layer] = known = seen[start]
         used[-1][start:stop, :known] = step
@@ -56,7 +56,7 @@ def draw(axes: Axes, used: np.ndarray, colours: mpl.colors.Colormap, steps: int)
 def figure() -> Figure:
     """The three weight matrices of a MADE with two hidden layers, coloured by the step that uses each weight."""
     made = MADE(FEATURES, 1, (HIDDEN, HIDDEN), generator=torch.Generator().manual_seed(0))
-    used, steps = steps_of_use(made), len(made.packed().groups)
+    used, steps = steps_of_use(made), len(made.staircase().groups)
     colours = mpl.colormaps["viridis"]
     picture = Figure(figsize=(9.6, 3.9), layout="constrained")
     panels = picture.subplots(1, 3, width_ratios=(FEATURES, HIDDEN, HIDDEN))

@@ -3,9 +3,10 @@
 from hepflows.bijections.autoregressive import MaskedAutoregressive
 from hepflows.bijections.base import Bijection, Chain, Inverse
 from hepflows.bijections.coupling import Coupling
-from hepflows.bijections.elementwise import Affine, Elementwise, Logit, Shift, Standardize, Univariate
+from hepflows.bijections.elementwise import Elementwise, Logit, Standardize
 from hepflows.bijections.linear import LULinear, Permutation
 from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
+from hepflows.bijections.univariate import Affine, Shift, Univariate
 
 __all__ = [
     "Affine",

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from hepflows.bijections.base import Bijection
-from hepflows.bijections.elementwise import Univariate
+from hepflows.bijections.conditioned import conditioned
+from hepflows.bijections.univariate import Univariate
 from hepflows.errors import ShapeError
 from hepflows.kernels.masked_inverse import masked_inverse
-from hepflows.nets import MADE
+from hepflows.made import MADE
 
 
 class MaskedAutoregressive(Bijection):
@@ -47,20 +48,24 @@ class MaskedAutoregressive(Bijection):
         self.univariate, self.made = univariate, made
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, ladj = self.univariate.forward(x, self.made(x, context))
-        return z, ladj.sum(-1)
+        z, ladj = conditioned(self.univariate, x.T, self.made, x, context)
+        return z.T, ladj
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if torch.is_grad_enabled():
             wanted = [z, *self.parameters()] if context is None else [z, context, *self.parameters()]
             if any(tensor.requires_grad for tensor in wanted):
                 return self._inverse_with_gradients(z, context)
-        first, output = self.made.context_terms(context)
-        return masked_inverse(z, self.made.packed(), self.univariate.inverse, first, output)
+        made = self.made
+        x, ladj = masked_inverse(
+            z.T, made.staircase(), self.univariate.inverse, made.terms(context), made.units(context)
+        )
+        return x.T, ladj
 
     def _inverse_with_gradients(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fixed-point sweeps: after the k-th, the first k groups of features are exact and stay so."""
-        x, ladj = z, z
-        for _ in self.made.packed().groups:
-            x, ladj = self.univariate.inverse(z, self.made(x, context))
-        return x, ladj.sum(-1)
+        x, ladj = z, z[:, 0]
+        for _ in self.made.staircase().groups:
+            columns, ladj = conditioned(self.univariate, z.T, self.made, x, context, inverse=True)
+            x = columns.T
+        return x, ladj

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.bijections.base import Bijection
-from hepflows.bijections.elementwise import Univariate
+from hepflows.bijections.conditioned import conditioned
+from hepflows.bijections.univariate import Univariate
 from hepflows.errors import ShapeError
 from hepflows.nets import MLP
 
@@ -26,12 +27,13 @@ class Coupling(Bijection):
         mask: (D,) booleans; true features are mapped.
         context_features: width of the context, zero for none.
         hidden: widths of the conditioning network.
-        net: a network ``(x_A, context) -> (N, P * B)`` of your own instead.
+        net: a network ``(x_A, context) -> (N, B * P)`` of your own instead, the parameters of one feature next to one another.
         generator: draws the initial weights.
     """
 
     kept: Tensor
     mapped: Tensor
+    order: Tensor
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Coupling(Bijection):
         super().__init__(len(chosen), context_features)
         self.register_buffer("kept", (~chosen).nonzero().squeeze(1), persistent=False)
         self.register_buffer("mapped", chosen.nonzero().squeeze(1), persistent=False)
+        self.register_buffer("order", torch.cat([self.kept, self.mapped]).argsort(), persistent=False)
         if not len(self.mapped):
             message = "the mask of a Coupling maps no feature: set at least one entry to True"
             raise ShapeError(message)
@@ -57,17 +60,16 @@ class Coupling(Bijection):
         if net is None:
             outputs = len(self.mapped) * univariate.per_feature
             net = MLP(len(self.kept), outputs, hidden, context_features=context_features, generator=generator)
-            net.start_at(univariate.identity().repeat_interleave(len(self.mapped)))
+            net.start_at(univariate.identity())
         self.net = net
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        mapped, ladj = self.univariate.forward(x[:, self.mapped], self._conditioned(x, context))
-        return x.index_copy(1, self.mapped, mapped), ladj.sum(-1)
+        return self._apply_to(x, context, inverse=False)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        mapped, ladj = self.univariate.inverse(z[:, self.mapped], self._conditioned(z, context))
-        return z.index_copy(1, self.mapped, mapped), ladj.sum(-1)
+        return self._apply_to(z, context, inverse=True)
 
-    def _conditioned(self, x: Tensor, context: Tensor | None) -> Tensor:
-        parameters: Tensor = self.net(x[:, self.kept], context)
-        return parameters.view(len(x), self.univariate.per_feature, len(self.mapped))
+    def _apply_to(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        kept = x.T[self.kept]
+        mapped, ladj = conditioned(self.univariate, x.T[self.mapped], self.net, kept.T, context, inverse=inverse)
+        return torch.cat([kept, mapped])[self.order].T, ladj

@@ -1,80 +1,15 @@
-r"""Maps of one number, and bijections that act on each feature by itself.
-
-A `Univariate` is the map of a single feature, its raw parameters handed in: by a masked network in an autoregressive
-bijection, by a network of the other features in a coupling, or learnt directly in `Elementwise`.
-"""
+"""Bijections that act on each feature by itself."""
 
 from __future__ import annotations
-
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from hepflows.bijections.base import Bijection
+from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
 from hepflows.nets import MLP
-
-
-class Univariate(ABC):
-    """An increasing map of one number with ``per_feature`` raw parameters."""
-
-    per_feature: int
-
-    @abstractmethod
-    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` (..., D) and ``parameters`` (..., P, D) to ``z`` (..., D) and ``log dz/dx`` (..., D)."""
-
-    @abstractmethod
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``z`` (..., D) and ``parameters`` (..., P, D) to ``x`` (..., D) and ``log dx/dz`` (..., D)."""
-
-    @abstractmethod
-    def identity(self) -> Tensor:
-        """The raw parameters (P,) that make the map the identity."""
-
-
-class Shift(Univariate):
-    """z = x + t: the map of NICE (arXiv:1410.8516), of unit Jacobian."""
-
-    per_feature = 1
-
-    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return x + parameters[..., 0, :], torch.zeros_like(x)
-
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return z - parameters[..., 0, :], torch.zeros_like(z)
-
-    def identity(self) -> Tensor:
-        return torch.zeros(1)
-
-
-class Affine(Univariate):
-    r"""z = x e^s + t with :math:`s = S \tanh(r / S)` (arXiv:1605.08803).
-
-    Args:
-        max_log_scale: ``S``; the scale stays within :math:`e^{\pm S}`, so that no step of the training can overflow.
-    """
-
-    per_feature = 2
-
-    def __init__(self, max_log_scale: float = 5.0) -> None:
-        self.max_log_scale = max_log_scale
-
-    def _log_scale(self, raw: Tensor) -> Tensor:
-        return self.max_log_scale * torch.tanh(raw / self.max_log_scale)
-
-    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1, :])
-        return x * log_scale.exp() + parameters[..., 0, :], log_scale
-
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1, :])
-        return (z - parameters[..., 0, :]) * (-log_scale).exp(), -log_scale
-
-    def identity(self) -> Tensor:
-        return torch.zeros(2)
 
 
 class Elementwise(Bijection):
@@ -99,7 +34,7 @@ class Elementwise(Bijection):
     ) -> None:
         super().__init__(features, context_features)
         self.univariate = univariate
-        self.raw = nn.Parameter(univariate.identity()[:, None].repeat(1, features))
+        self.raw = nn.Parameter(univariate.identity().repeat(features, 1))
         self.net: MLP | None = None
         if context_features:
             self.net = MLP(
@@ -107,18 +42,18 @@ class Elementwise(Bijection):
             )
 
     def _conditioned(self, x: Tensor, context: Tensor | None) -> Tensor:
-        parameters = self.raw.expand(len(x), -1, -1)
+        parameters = self.raw.unsqueeze(-1).expand(-1, -1, len(x))
         if self.net is not None:
-            parameters = parameters + self.net(x[:, :0], context).view(parameters.shape)
+            parameters = parameters + self.net(x[:, :0], context).T.reshape(parameters.shape)
         return parameters
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, ladj = self.univariate.forward(x, self._conditioned(x, context))
-        return z, ladj.sum(-1)
+        z, ladj = self.univariate.forward(x.T, self._conditioned(x, context))
+        return z.T, ladj.sum(0)
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, ladj = self.univariate.inverse(z, self._conditioned(z, context))
-        return x, ladj.sum(-1)
+        x, ladj = self.univariate.inverse(z.T, self._conditioned(z, context))
+        return x.T, ladj.sum(0)
 
 
 class Logit(Bijection):

@@ -45,10 +45,10 @@ class Permutation(Bijection):
         return cls(torch.randperm(features, generator=generator))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return x[:, self.order], torch.zeros_like(x[:, 0])
+        return x.T[self.order].T, torch.zeros_like(x[:, 0])
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return z[:, self.inverse_order], torch.zeros_like(z[:, 0])
+        return z.T[self.inverse_order].T, torch.zeros_like(z[:, 0])
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
         super()._load_from_state_dict(*args, **kwargs)

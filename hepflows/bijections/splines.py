@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hepflows.bijections.elementwise import Univariate
+from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
 from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline, rational_quadratic_spline
 

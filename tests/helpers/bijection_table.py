@@ -24,7 +24,7 @@ from hepflows.bijections import (
     Standardize,
     Univariate,
 )
-from hepflows.nets import MADE
+from hepflows.made import MADE
 
 FEATURES, CONTEXT = 5, 2
 UNIVARIATES: dict[str, Univariate] = {
