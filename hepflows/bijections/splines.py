@@ -11,6 +11,8 @@ from torch import Tensor
 
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
+from hepflows.kernels import native
+from hepflows.kernels.native import SplineShape
 from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline, rational_quadratic_spline
 
 
@@ -132,7 +134,15 @@ class RationalQuadraticSpline(_SmoothSpline):
         raw[2 * self.bins :] = edge_derivative(self.minimum)
         return raw
 
+    def spline(self, *, inverse: bool) -> SplineShape:
+        minima = (self.minimum, self.minimum, self.minimum)
+        free_edges = self.per_feature > 3 * self.bins
+        return SplineShape(self.bins, self.low, self.high, *minima, free_edges=free_edges, inverse=inverse)
+
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        shape = self.spline(inverse=inverse)
+        if x.ndim == 2 and native.covers(shape, x, parameters):
+            return native.spline(x, parameters, shape)
         widths, heights, derivatives = self._split(parameters)
         return rational_quadratic_spline(
             x,

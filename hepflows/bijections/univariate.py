@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from hepflows.kernels.native import SplineShape
+
 
 class Univariate(ABC):
     """An increasing map of one number with ``per_feature`` raw parameters."""
@@ -28,6 +30,10 @@ class Univariate(ABC):
     @abstractmethod
     def identity(self) -> Tensor:
         """The raw parameters (P,) that make the map the identity."""
+
+    def spline(self, *, inverse: bool) -> SplineShape | None:
+        """What the compiled kernels need to know of this map, or None where they do not have it."""
+        return None
 
 
 class Shift(Univariate):
