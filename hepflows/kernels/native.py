@@ -22,9 +22,6 @@ from torch.nn import functional
 from hepflows.kernels.masked_inverse import Staircase
 from hepflows.kernels.splines import edge_derivative
 
-LANES = 16
-"""Rows of saved parameters are padded to a multiple of this many events, the widest vector of any kernel."""
-
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -179,10 +176,10 @@ class _Head(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         x, h, weight, bias = x.contiguous(), h.contiguous(), weight.contiguous(), bias.contiguous()
         features, events = x.shape
-        padded = -(-events // LANES) * LANES
         y, ladj = torch.empty_like(x), x.new_empty(events)
-        raw = x.new_empty(features, shape.parameters, padded) if keep else None
-        sizes = (features, len(h), events, padded)
+        blocks = -(-events // _native.RAW_TILE)
+        raw = x.new_empty(features, blocks, shape.parameters, _native.RAW_TILE) if keep else None
+        sizes = (features, len(h), events)
         _native.head(_threads(), shape._fields(), *sizes, *_addresses(x, h, weight, bias, seen, raw, y, ladj))
         if raw is not None:
             ctx.save_for_backward(x, h, weight, seen, raw)
@@ -196,7 +193,7 @@ class _Head(torch.autograd.Function):
         gy, gladj = gy.contiguous(), gladj.contiguous()
         gx, gh, gweight = torch.empty_like(x), torch.empty_like(h), torch.empty_like(weight)
         gbias = weight.new_empty(len(weight))
-        sizes = (*x.shape[:1], len(h), x.shape[1], raw.shape[-1])
+        sizes = (len(x), len(h), x.shape[1])
         tensors = (x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias)
         _native.head_backward(_threads(), ctx.shape._fields(), *sizes, *_addresses(*tensors))
         return gx, gh, gweight, gbias, None, None, None

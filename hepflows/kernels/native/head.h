@@ -8,7 +8,13 @@
 
 namespace HEPFLOWS_ISA {
 
-constexpr int CHUNK_TILES = 192 / T > 0 ? 192 / T : 1;  // tiles of a chunk: what a backward pass keeps in the second cache
+static_assert(RAW_TILE % T == 0, "a tile must not cross a block of saved parameters");
+
+// Tiles of a chunk: a backward pass keeps its hidden activations and their gradients in the second cache
+static int64_t tiles_of_chunk(int64_t hidden) {
+  constexpr int64_t cache = 700 << 10, most = 384 / T;
+  return std::max<int64_t>(1, std::min(most, cache / static_cast<int64_t>(2 * sizeof(float) * T * std::max<int64_t>(1, hidden))));
+}
 
 // ---- forward: work is cut into (tile, range of features); each range adds its own part of ladj
 
@@ -28,8 +34,8 @@ static void forward_piece(const HeadTask& o, int64_t tile_index, int64_t from, i
   V sums[NV];
   for (V& sum : sums) sum = set(0.0f);
   for (int64_t d = from; d < to; ++d) {
-    float* out = o.raw ? o.raw + d * p * o.padded + first : raw;
-    const int64_t stride = o.raw ? o.padded : T;
+    float* out = o.raw ? o.raw_at(d, first) : raw;
+    const int64_t stride = o.raw ? RAW_TILE : T;
     linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.seen[d], tile, o.bias + d * p, out, stride);
     for (int j = 0; j < vectors; ++j) {
       const int lanes = std::min(W, count - j * W);
@@ -72,6 +78,8 @@ static int head(const HeadTask& o, int threads) {
   const int64_t ranges = (o.features + per_range - 1) / per_range;
   Scratch partial(ranges > 1 ? ranges * o.events : 0);
   if (ranges > 1 && !partial.get()) return 1;
+  const int64_t blocks = (o.events + RAW_TILE - 1) / RAW_TILE;
+  prefer_large_pages(o.raw, o.features * blocks * o.spline.parameters() * RAW_TILE * sizeof(float));
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, tiles * ranges)));
   Forward f{o, tiles, ranges, per_range, ranges > 1 ? partial.get() : o.ladj, workers, false};
   parallel(workers, o.spline.bins == 8 ? forward_worker<8> : forward_worker<0>, &f);
@@ -89,8 +97,8 @@ static int head(const HeadTask& o, int threads) {
 struct Backward {
   const HeadTask& task;
   int workers;
-  bool by_event;              // workers share out the chunks of events (else the features)
-  int64_t tiles;
+  bool by_event;  // workers share out the chunks of events (else the features)
+  int64_t tiles, chunks;
   float *gweight[MAX_WORKERS], *gbias[MAX_WORKERS], *gh[MAX_WORKERS];  // of each worker
   bool failed;
 };
@@ -107,7 +115,7 @@ static void backward_chunk(const HeadTask& o, int64_t first_tile, int64_t tiles,
       for (int j = 0; j * W < count; ++j) {
         const int lanes = std::min(W, count - j * W);
         const int64_t n = first + t * T + j * W, at = d * o.events + n;
-        V gx = spline_backward<KB>(o.spline, o.raw + d * p * o.padded + n, o.padded, load(o.x + at, lanes),
+        V gx = spline_backward<KB>(o.spline, o.raw_at(d, n), RAW_TILE, load(o.x + at, lanes),
                                    load(o.gy + at, lanes), load(o.gladj + n, lanes), upstream + t * T + j * W, stride);
         store(o.gx + at, gx, lanes);
       }
@@ -138,7 +146,7 @@ template <int KB>
 static void backward_worker(void* context, int worker) {
   Backward& f = *static_cast<Backward*>(context);
   const HeadTask& o = f.task;
-  const int64_t width = (o.hidden + T - 1) / T * T, chunk = CHUNK_TILES * T;
+  const int64_t width = (o.hidden + T - 1) / T * T, chunk = (f.tiles + f.chunks - 1) / f.chunks * T;
   Scratch by_event(chunk * width), upstream(o.spline.parameters() * chunk), gh(chunk * o.hidden);
   if (!by_event.get() || !upstream.get() || !gh.get()) {
     f.failed = true;
@@ -146,11 +154,10 @@ static void backward_worker(void* context, int worker) {
   }
   std::fill(by_event.get(), by_event.get() + chunk * width, 0.0f);
   std::fill(upstream.get(), upstream.get() + o.spline.parameters() * chunk, 0.0f);
-  const int64_t chunks = (f.tiles + CHUNK_TILES - 1) / CHUNK_TILES;
-  const int64_t from = f.by_event ? chunks * worker / f.workers : 0;
-  const int64_t to = f.by_event ? chunks * (worker + 1) / f.workers : chunks;
+  const int64_t from = f.by_event ? f.chunks * worker / f.workers : 0;
+  const int64_t to = f.by_event ? f.chunks * (worker + 1) / f.workers : f.chunks;
   for (int64_t c = from; c < to; ++c) {
-    const int64_t first_tile = c * CHUNK_TILES, tiles = std::min<int64_t>(CHUNK_TILES, f.tiles - first_tile);
+    const int64_t first_tile = f.tiles * c / f.chunks, tiles = f.tiles * (c + 1) / f.chunks - first_tile;
     const int64_t first = first_tile * T, events = std::min(o.events - first, tiles * T);
     transpose_chunk(o, first, events, width, by_event.get());
     std::fill(gh.get(), gh.get() + tiles * T * o.hidden, 0.0f);
@@ -169,12 +176,14 @@ static void add_up(float* into, float* const* parts, int workers, int64_t count)
 }
 
 static int head_backward(const HeadTask& o, int threads) {
-  const int64_t tiles = (o.events + T - 1) / T, chunks = (tiles + CHUNK_TILES - 1) / CHUNK_TILES;
+  const int64_t tiles = (o.events + T - 1) / T, most_tiles = tiles_of_chunk(o.hidden);
+  const int64_t chunks = std::max<int64_t>(1, (tiles + most_tiles - 1) / most_tiles);
   const int64_t rows = o.features * o.spline.parameters(), weights = rows * o.hidden;
   const bool by_event = chunks >= threads && weights < o.events * o.hidden;
   const int64_t most = by_event ? chunks : o.features;
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::min(threads, MAX_WORKERS), most)));
-  Backward f{o, workers, by_event, tiles, {}, {}, {}, false};
+  Backward f{o, workers, by_event, tiles, chunks, {}, {}, {}, false};
+  prefer_large_pages(o.gweight, weights * sizeof(float));
   std::fill(o.gweight, o.gweight + weights, 0.0f);
   std::fill(o.gbias, o.gbias + rows, 0.0f);
   const int64_t extra = by_event ? weights + rows : o.hidden * o.events;
@@ -237,6 +246,7 @@ static void spline_worker(void* context, int worker) {
 
 static int spline_elements(const SplineTask& o, int threads) {
   const int64_t all = o.rows * ((o.columns + W - 1) / W);
+  if (o.graw) prefer_large_pages(o.graw, o.rows * o.columns * o.spline.parameters() * sizeof(float));
   Elements f{o, static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, all / 64 + 1)))};
   parallel(f.workers, o.spline.bins == 8 ? spline_worker<8> : spline_worker<0>, &f);
   return 0;

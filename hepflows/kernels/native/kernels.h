@@ -5,6 +5,7 @@
 #include <cstdint>
 
 constexpr int MAX_BINS = 64, MAX_WORKERS = 256;
+constexpr int RAW_TILE = 48;  // events of a block of saved parameters: a multiple of every kernel's tile
 
 struct Spline {  // a rational-quadratic spline; minima in units of the box
   int bins, free_edges, inverse;
@@ -24,13 +25,19 @@ struct SplineTask {  // rows x columns elements; raw parameters (rows, P, column
 
 struct HeadTask {  // last linear layer of a conditioner and the spline that it parametrises
   Spline spline;
-  int64_t features, hidden, events, padded;  // padded: events rounded up to the row length of raw
+  int64_t features, hidden, events;
   const float *x, *h, *weight, *bias;        // (D, N), (H, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees
-  float *raw;                                // (D, P, padded): kept for the backward pass, or null
+  float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
   float *y, *ladj;                           // (D, N), (N)
   const float *gy, *gladj;                   // (D, N), (N)
   float *gx, *gh, *gweight, *gbias;
+
+  // Where the saved parameters of a feature at an event begin; the next parameter follows after RAW_TILE
+  float* raw_at(int64_t feature, int64_t event) const {
+    const int64_t blocks = (events + RAW_TILE - 1) / RAW_TILE;
+    return raw + (feature * blocks + event / RAW_TILE) * spline.parameters() * RAW_TILE + event % RAW_TILE;
+  }
 };
 
 enum Activation { IDENTITY, RELU, TANH, SIGMOID, ELU, LEAKY_RELU, SILU, SOFTPLUS };
@@ -70,6 +77,9 @@ extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;
 
 // Call body(context, worker) for worker = 0 .. workers - 1 on the threads of the OpenMP runtime that torch has loaded, if any.
 void parallel(int workers, void (*body)(void* context, int worker), void* context);
+
+// Ask for large pages under fresh memory: what is written once and read once costs more in page faults than in arithmetic.
+void prefer_large_pages(void* memory, int64_t bytes);
 
 // Memory on a cache line, released with the object; null where there is none.
 class Scratch {

@@ -74,12 +74,12 @@ PyObject* spline_backward(PyObject*, PyObject* arguments) {
 PyObject* head(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
-  long long features, hidden, events, padded;
+  long long features, hidden, events;
   unsigned long long x, h, weight, bias, seen, raw, y, ladj;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden, &events,
-                        &padded, &x, &h, &weight, &bias, &seen, &raw, &y, &ladj))
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden, &events,
+                        &x, &h, &weight, &bias, &seen, &raw, &y, &ladj))
     return nullptr;
-  t.features = features, t.hidden = hidden, t.events = events, t.padded = padded;
+  t.features = features, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.bias = address<float>(bias);
   t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.y = address<float>(y), t.ladj = address<float>(ladj);
   return run(in_use->head, t, threads);
@@ -88,12 +88,12 @@ PyObject* head(PyObject*, PyObject* arguments) {
 PyObject* head_backward(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
-  long long features, hidden, events, padded;
+  long long features, hidden, events;
   unsigned long long x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden,
-                        &events, &padded, &x, &h, &weight, &seen, &raw, &gy, &gladj, &gx, &gh, &gweight, &gbias))
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden,
+                        &events, &x, &h, &weight, &seen, &raw, &gy, &gladj, &gx, &gh, &gweight, &gbias))
     return nullptr;
-  t.features = features, t.hidden = hidden, t.events = events, t.padded = padded;
+  t.features = features, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.seen = address<int32_t>(seen);
   t.raw = address<float>(raw), t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
   t.gh = address<float>(gh), t.gweight = address<float>(gweight), t.gbias = address<float>(gbias);
@@ -167,5 +167,6 @@ PyMODINIT_FUNC PyInit__native() {
   PyObject* module = PyModule_Create(&definition);
   if (module && PyModule_AddIntConstant(module, "MAX_BINS", MAX_BINS)) Py_CLEAR(module);
   if (module && PyModule_AddIntConstant(module, "MAX_LAYERS", MAX_LAYERS)) Py_CLEAR(module);
+  if (module && PyModule_AddIntConstant(module, "RAW_TILE", RAW_TILE)) Py_CLEAR(module);
   return module;
 }

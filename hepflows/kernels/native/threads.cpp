@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <atomic>
 
@@ -34,6 +35,15 @@ void parallel(int workers, void (*body)(void*, int), void* context) {
     fork(member, &team, static_cast<unsigned>(workers), 0);
   else
     member(&team);
+}
+
+void prefer_large_pages(void* memory, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t page = 1 << 21;
+  const uintptr_t start = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
+  if (memory && end > start) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
+#endif
 }
 
 Scratch::Scratch(int64_t floats) : data(nullptr) {
