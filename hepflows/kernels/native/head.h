@@ -132,16 +132,6 @@ static void backward_chunk(const HeadTask& o, int64_t first_tile, int64_t tiles,
   }
 }
 
-// hidden activations of a chunk with events first: (events, width)
-static void transpose_chunk(const HeadTask& o, int64_t first, int64_t events, int64_t width, float* by_event) {
-  for (int64_t b = 0; b < events; b += W)
-    for (int64_t k = 0; k < o.hidden; ++k) {
-      const float* from = o.h + k * o.events + first + b;
-      const int64_t lanes = std::min<int64_t>(W, events - b);
-      for (int64_t i = 0; i < lanes; ++i) by_event[(b + i) * width + k] = from[i];
-    }
-}
-
 template <int KB>
 static void backward_worker(void* context, int worker) {
   Backward& f = *static_cast<Backward*>(context);
@@ -159,7 +149,7 @@ static void backward_worker(void* context, int worker) {
   for (int64_t c = from; c < to; ++c) {
     const int64_t first_tile = f.tiles * c / f.chunks, tiles = f.tiles * (c + 1) / f.chunks - first_tile;
     const int64_t first = first_tile * T, events = std::min(o.events - first, tiles * T);
-    transpose_chunk(o, first, events, width, by_event.get());
+    transpose(o.h + first, o.hidden, events, o.events, by_event.get(), width);
     std::fill(gh.get(), gh.get() + tiles * T * o.hidden, 0.0f);
     backward_chunk<KB>(o, first_tile, tiles, f.by_event ? 0 : worker, f.by_event ? 1 : f.workers, by_event.get(), width,
                        upstream.get(), f.gweight[worker], f.gbias[worker], gh.get());

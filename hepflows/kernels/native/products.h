@@ -192,6 +192,32 @@ HEPFLOWS_INLINE void store_tile(const float* tile, int64_t rows, float* matrix, 
     }
 }
 
+// out[b, k] = in[k, b], in blocks of four by four, sixteen events (a cache line) at a time
+static void transpose(const float* in, int64_t rows, int64_t events, int64_t in_stride, float* out, int64_t out_stride) {
+  typedef float Four __attribute__((vector_size(16)));
+  for (int64_t b0 = 0; b0 < events; b0 += 16) {
+    const int64_t b1 = b0 + 16 < events ? b0 + 16 : events;
+    int64_t k = 0;
+    for (; k + 4 <= rows; k += 4) {
+      const float* from = in + k * in_stride;
+      int64_t b = b0;
+      for (; b + 4 <= b1; b += 4) {
+        Four x[4];
+        for (int i = 0; i < 4; ++i) std::memcpy(&x[i], from + i * in_stride + b, sizeof(Four));
+        Four p = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), q = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+        Four r = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), s = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+        x[0] = __builtin_shufflevector(p, r, 0, 1, 4, 5), x[1] = __builtin_shufflevector(p, r, 2, 3, 6, 7);
+        x[2] = __builtin_shufflevector(q, s, 0, 1, 4, 5), x[3] = __builtin_shufflevector(q, s, 2, 3, 6, 7);
+        for (int i = 0; i < 4; ++i) std::memcpy(out + (b + i) * out_stride + k, &x[i], sizeof(Four));
+      }
+      for (; b < b1; ++b)
+        for (int i = 0; i < 4; ++i) out[b * out_stride + k + i] = from[i * in_stride + b];
+    }
+    for (; k < rows; ++k)
+      for (int64_t b = b0; b < b1; ++b) out[b * out_stride + k] = in[k * in_stride + b];
+  }
+}
+
 HEPFLOWS_INLINE int vectors_of(int count) { return (count + W - 1) / W; }
 
 }  // namespace HEPFLOWS_ISA
