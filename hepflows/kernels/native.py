@@ -124,10 +124,10 @@ class SplineShape:
 def covers(spline: SplineShape, *tensors: Tensor | None) -> bool:
     """Whether the compiled kernels take this spline and these tensors: float32, on the CPU, not under a compiler's tracing."""
     return (
-        _in_use != "reference"
+        not torch.compiler.is_compiling()
+        and _in_use != "reference"
         and 2 <= spline.bins <= _native.MAX_BINS
         and all(tensor is None or (tensor.dtype == torch.float32 and tensor.device.type == "cpu") for tensor in tensors)
-        and not torch.compiler.is_compiling()
         and not torch._C._functorch.maybe_current_level()
     )
 

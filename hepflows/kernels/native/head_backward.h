@@ -119,6 +119,17 @@ static void backward_worker(void* context, int worker) {
   float* own = worker ? f.own + (worker - 1) * f.extra : nullptr;
   const Gradients into = gradients_at(o, f.by_event ? own : nullptr);
   float* ginput = own && !f.by_event ? own : o.gh;
+  auto groups = [&f, &o, worker](auto each) {  // those of this worker
+    for (int64_t d = 0, group = 0; d < o.features; ++group) {
+      const int64_t count = group_of(o, d);
+      if (f.by_event || group % f.workers == worker) each(d, count);
+      d += count;
+    }
+  };
+  if (!f.by_event)
+    groups([&](int64_t d, int64_t count) {
+      std::fill(into.weight + d * p * o.hidden, into.weight + (d + count) * p * o.hidden, 0.0f);
+    });
   const int64_t from = f.by_event ? f.chunks * worker / f.workers : 0;
   const int64_t to = f.by_event ? f.chunks * (worker + 1) / f.workers : f.chunks;
   for (int64_t i = from; i < to; ++i) {
@@ -139,11 +150,7 @@ static void backward_worker(void* context, int worker) {
       transpose(o.h + c.first, o.hidden, c.events, o.events, by_event.get(), width);
     }
     std::fill(gh.get(), gh.get() + c.tiles * T * o.hidden, 0.0f);
-    for (int64_t d = 0, group = 0; d < o.features; ++group) {
-      const int64_t count = group_of(o, d);
-      if (f.by_event || group % f.workers == worker) group_backward<KB>(o, c, d, count, into);
-      d += count;
-    }
+    groups([&](int64_t d, int64_t count) { group_backward<KB>(o, c, d, count, into); });
     for (int64_t t = 0; t < c.tiles; ++t) {
       float* g = gh.get() + t * o.hidden * T;
       if (o.layers) {
@@ -160,34 +167,33 @@ static void add(float* into, const float* part, int64_t count) {
   for (int64_t i = 0; i < count; ++i) into[i] += part[i];
 }
 
-// Set the gradients of all weights to zero, or add those of one worker to them
-static void sum_weights(const HeadTask& o, const Gradients* part) {
+// Apply f(gradient of one weight or bias, that of a worker, numbers) to all of them, or to all but the head's weight
+template <typename F>
+static void each_gradient(const HeadTask& o, const Gradients& part, bool head_weight, F f) {
   const Gradients into = gradients_at(o, nullptr);
-  auto one = [part](float* target, const float* source, int64_t count) {
-    if (part)
-      add(target, source, count);
-    else
-      std::fill(target, target + count, 0.0f);
-  };
   const int64_t rows = o.features * o.spline.parameters();
-  one(into.weight, part ? part->weight : nullptr, rows * o.hidden);
-  one(into.bias, part ? part->bias : nullptr, rows);
+  if (head_weight) f(into.weight, part.weight, rows * o.hidden);
+  f(into.bias, part.bias, rows);
   int64_t below = o.inputs;
   for (int l = 0; l < o.layers; ++l) {
-    one(into.layer_weight[l], part ? part->layer_weight[l] : nullptr, o.layer[l].units * below);
-    one(into.layer_bias[l], part ? part->layer_bias[l] : nullptr, o.layer[l].units);
+    f(into.layer_weight[l], part.layer_weight[l], o.layer[l].units * below);
+    f(into.layer_bias[l], part.layer_bias[l], o.layer[l].units);
     below = o.layer[l].units;
   }
 }
 
 static int head_backward(const HeadTask& o, int threads) {
   prefer_large_pages(o.gweight, o.features * o.spline.parameters() * o.hidden * sizeof(float));
-  sum_weights(o, nullptr);
-  if (o.events == 0) return 0;
+  auto clear = [](float* into, const float*, int64_t count) { std::fill(into, into + count, 0.0f); };
+  if (o.events == 0) {
+    each_gradient(o, Gradients{}, true, clear);
+    return 0;
+  }
   const int64_t tiles = (o.events + T - 1) / T, most_tiles = tiles_of_chunk(o.layers ? rows_of(o) : o.hidden);
   const int64_t chunks = (tiles + most_tiles - 1) / most_tiles;
   const int64_t weights = count_weights(o), activations = o.inputs * o.events;
   const bool by_event = o.layers > 0 || (chunks >= threads && weights < activations);
+  each_gradient(o, Gradients{}, by_event, clear);  // by feature, every worker clears its own part of the head's weight
   const int64_t most = by_event ? chunks : o.features;
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, most)));
   const int64_t extra = by_event ? weights : activations;
@@ -199,12 +205,10 @@ static int head_backward(const HeadTask& o, int threads) {
   if (f.failed) return 1;
   for (int w = 1; w < workers; ++w) {
     float* part = own.get() + (w - 1) * extra;
-    if (by_event) {
-      const Gradients gradients = gradients_at(o, part);
-      sum_weights(o, &gradients);
-    } else {
+    if (by_event)
+      each_gradient(o, gradients_at(o, part), true, add);
+    else
       add(o.gh, part, activations);
-    }
   }
   return 0;
 }
