@@ -90,7 +90,9 @@ class MADE(Conditioner):
         if context_features:
             last = torch.cat([torch.zeros(context_hidden, dtype=torch.long), last])
         self.output = MaskedLinear(torch.arange(features).repeat_interleave(per_feature), last)
-        self.register_buffer("seen", torch.searchsorted(last, torch.arange(features), right=True, out_int32=True), persistent=False)
+        bounds = torch.arange(features)
+        self._seen = [torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees]
+        self.register_buffer("seen", torch.searchsorted(last, bounds, right=True, out_int32=True), persistent=False)
         for layer in (*self._hidden, self.output):
             initialise(layer, generator)
         self.context_terms = nn.ModuleDict()
@@ -144,11 +146,10 @@ class MADE(Conditioner):
 
     def staircase(self) -> Staircase:
         """The weights for `hepflows.kernels.masked_inverse`, as they are."""
-        bounds = torch.arange(self.features)
         return Staircase(
             weights=[layer.weight.detach() for layer in self._hidden],
             biases=[layer.bias.detach() for layer in self._hidden],
-            seen=[torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees],
+            seen=self._seen,
             output_weight=self.output.weight.detach(),
             output_bias=self.output.bias.detach(),
             activation=self.activation,

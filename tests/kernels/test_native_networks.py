@@ -1,0 +1,93 @@
+"""Whole networks inside the fused kernel, and flows that are traced into one graph: the reference is pure torch in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hepflows import coupling_flow, iaf, maf
+from hepflows.bijections import RationalQuadraticSpline
+from hepflows.bijections.conditioned import conditioned
+from hepflows.kernels import native
+from hepflows.made import MADE
+from hepflows.nets import MLP, Conditioner, ResidualNet
+
+COMPILED = native.available()[:-1]
+NETWORKS = {
+    "mlp": lambda rng: MLP(5, 4 * 23, (64, 33), context_features=2, generator=rng),
+    "mlp tanh": lambda rng: MLP(5, 4 * 23, (17,), context_features=2, activation=torch.tanh, generator=rng),
+    "mlp elu": lambda rng: MLP(5, 4 * 23, (16, 16), context_features=2, activation=functional.elu, generator=rng),
+    "mlp softplus": lambda rng: MLP(5, 4 * 23, (9, 5), context_features=2, activation=functional.softplus, generator=rng),
+    "mlp silu": lambda rng: MLP(5, 4 * 23, (9, 5), context_features=2, activation=functional.silu, generator=rng),
+    "mlp wide": lambda rng: MLP(5, 4 * 23, (300, 200), context_features=2, generator=rng),
+    "mlp no hidden layer": lambda rng: MLP(5, 4 * 23, (), context_features=2, generator=rng),
+    "residual net": lambda rng: ResidualNet(5, 4 * 23, 32, context_features=2, generator=rng),
+    "made": lambda rng: MADE(4, 23, (20, 30), context_features=2, generator=rng),
+}
+
+
+def evaluate(
+    net: Conditioner, tensors: list[Tensor], upstream: list[Tensor], *, inverse: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Values and gradients of everything: what is mapped, what the network sees, the context, all weights."""
+    leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    columns, x, context = leaves
+    y, ladj = conditioned(RationalQuadraticSpline(8, 3.0), columns, net, x, context, inverse=inverse)
+    return [y, ladj], list(torch.autograd.grad((y, ladj), [*leaves, *net.parameters()], upstream))
+
+
+@pytest.mark.parametrize("kernels", COMPILED)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize(("events", "threads"), [(1, 1), (48, 1), (49, 2), (1003, 1), (1003, 2)])
+def test_network_and_spline_equal_the_reference(
+    kernels: str, name: str, inverse: bool, events: int, threads: int
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    net = NETWORKS[name](rng)
+    width = 4 if name == "made" else 5
+    tensors = [torch.randn(size, generator=rng) for size in ((4, events), (events, width), (events, 2))]
+    tensors = [2 * tensors[0], *tensors[1:]]
+    upstream = [torch.randn(4, events, generator=rng), torch.randn(events, generator=rng)]
+    exact, exact_gradients = evaluate(net.double(), tensors, upstream, inverse=inverse)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with native.using(kernels):
+            singles = [[t.float() for t in group] for group in (tensors, upstream)]
+            values, gradients = evaluate(net.float(), *singles, inverse=inverse)
+    finally:
+        torch.set_num_threads(before)
+    assert values[0].dtype == torch.float32
+    for got, want in zip(values + gradients, exact + exact_gradients, strict=True):
+        assert (got.double() - want).norm() <= 2e-5 * want.norm() + 1e-6
+
+
+@pytest.mark.parametrize("kernels", COMPILED)
+def test_no_events(kernels: str) -> None:
+    net = MLP(5, 4 * 23, (8,), generator=torch.Generator().manual_seed(0)).float()
+    empty = torch.zeros(0, 5, dtype=torch.float32)
+    with native.using(kernels):
+        y, ladj = conditioned(RationalQuadraticSpline(8, 3.0), empty.new_zeros(4, 0), net, empty, None)
+        (y.sum() + ladj.sum()).backward()
+    assert y.shape == (4, 0)
+    assert ladj.shape == (0,)
+    assert all(bool((parameter.grad == 0).all()) for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("recipe", [maf, coupling_flow, iaf])
+@pytest.mark.parametrize("direction", ["log_prob", "inverse"])
+def test_traced_into_one_graph(recipe, direction: str, rng: torch.Generator) -> None:
+    """No data-dependent branch: what `torch.compile` needs on a GPU."""
+    flow = recipe(4, 2, blocks=2, hidden=(8, 8), seed=0).double()
+    x, context = torch.randn(6, 4, generator=rng), torch.randn(6, 2, generator=rng)
+
+    def function(x: Tensor, context: Tensor) -> Tensor:
+        return flow.log_prob(x, context) if direction == "log_prob" else flow.bijection.inverse(x, context)[0]
+
+    torch._dynamo.reset()
+    with torch.no_grad():
+        traced: nn.Module = torch.compile(function, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(traced(x, context), function(x, context), rtol=1e-9, atol=1e-9)
