@@ -119,19 +119,23 @@ class MADE(Conditioner):
             return None
         return self.activation(self.context_units(context).T)
 
-    def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def last_hidden(self, x: Tensor, context: Tensor | None = None, before: list[Tensor] | None = None) -> Tensor:
+        """As of any `Conditioner`; ``before``, where given, receives each hidden layer as it is before its activation, ``(H_l, N)``."""
         terms = self.terms(context)
 
-        def layer(index: int, h: Tensor) -> Tensor:
+        def layer(index: int, h: Tensor, skip: Tensor | None = None) -> Tensor:
             h = self._hidden[index](h)
-            term = terms[index]
-            return h if term is None else h + term
+            for term in (terms[index], skip):
+                h = h if term is None else h + term
+            if before is not None:
+                before.append(h)
+            return h
 
         u = layer(0, x.T)
         if self.residual:
             for index in range(1, len(self.layers), 2):
                 t = layer(index, self.activation(u))
-                u = u + layer(index + 1, self._drop(self.activation(t)))
+                u = layer(index + 1, self._drop(self.activation(t)), skip=u)
         else:
             u = self.activation(u)
             for index in range(1, len(self.layers)):
