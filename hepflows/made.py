@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -96,9 +97,9 @@ class MADE(Conditioner):
         self.context_terms = nn.ModuleDict()
         self.context_units: nn.Module | None = None
         if context_features:
-            options = {"activation": activation, "generator": generator}
-            self.context_terms["0"] = MLP(context_features, hidden[0], (context_hidden,), **options)
-            self.context_units = MLP(context_features, context_hidden, (), **options)
+            branch = partial(MLP, context_features, activation=activation, generator=generator)
+            self.context_terms["0"] = branch(hidden[0], (context_hidden,))
+            self.context_units = branch(context_hidden, ())
 
     @property
     def _hidden(self) -> list[MaskedLinear]:

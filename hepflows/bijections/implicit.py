@@ -87,7 +87,7 @@ class _Parts(nn.Module):
 
 class _Implicit(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         invert: Invert,
         parts: _Parts,
@@ -126,7 +126,7 @@ class _Once(torch.autograd.Function):
     """Gradients that raise where they are differentiated again, instead of passing for constants."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         return tuple(None if gradient is None else gradient.view_as(gradient) for gradient in gradients)
 
     @staticmethod
