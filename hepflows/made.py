@@ -31,7 +31,9 @@ class MaskedLinear(ColumnLinear):
         self.register_buffer("mask", (above[:, None] >= below[None, :]).to(self.weight.dtype), persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias.unsqueeze(1), self.mask * self.weight, h)
+        # times one: of a single event, the gradient of a bare bias is the very tensor that what is added to this layer gets, too, and
+        # where gradients accumulate torch would then add to both at once
+        return torch.addmm((1 * self.bias).unsqueeze(1), self.mask * self.weight, h)
 
 
 class MADE(Conditioner):

@@ -21,10 +21,10 @@ class Autoregressive(Bijection):
     where :math:`x_{<d}` are the features before ``d`` in some fixed order, which need not be known.
 
     The density takes one pass of the network. The inverse is the fixed point of :math:`x \leftarrow g^{-1}(z; \theta(x))`, iterated from
-    ``x = z``. After k iterations the first k features are exact, so that there are at most ``D``; where the features depend on each other
-    smoothly there are far fewer (the Jacobi iteration of arXiv:2002.03629). Events that no longer change are left out. The solution is then put
-    into the forward map, and what it misses ``z`` by is checked. Gradients come from `hepflows.bijections.implicit`. For a `MADE` take
-    `MaskedAutoregressive`, whose inverse is exact and needs one sweep.
+    ``x = z``. After k iterations the first k features are exact, so that there are at most ``D``; where the features depend on one
+    another smoothly there are far fewer (Jacobi iteration, arXiv:2002.03629). Events that no longer change are left out. In the end the
+    solution is put into the forward map, and by how much it misses ``z`` is checked. Gradients come from
+    `hepflows.bijections.implicit`. For a `MADE` take `MaskedAutoregressive`, whose inverse is exact and needs one sweep.
 
     Args:
         univariate: the map of one feature.
@@ -32,8 +32,8 @@ class Autoregressive(Bijection):
             another. In the inverse it runs in eval mode.
         features: number of features ``D``.
         context_features: width of the context, zero for none.
-        check: whether to look for the order when the bijection is built (about two passes over ``D`` events, each with its gradient). Without
-            it a network that lets a feature see itself gives wrong densities, which no inverse need notice.
+        check: whether to make sure that there is such an order when the bijection is built (two passes over ``D`` events, with
+            gradients). Without it a network that lets a feature see itself gives wrong densities, which no inverse need notice.
 
     Raises:
         ShapeError: the network's outputs have another shape.

@@ -115,7 +115,7 @@ def test_never_more_iterations_than_features(rng: torch.Generator) -> None:
     net = Counting(made(9, RQS, rough=1.0))
     bijection = Autoregressive(RQS, net, 9, check=False)
     z = torch.randn(50, 9, generator=rng, requires_grad=True)
-    x, ladj = bijection.inverse(z)
+    x, _ = bijection.inverse(z)
     assert len(net.events) <= 9 + 2, "the iterations and the verifications"
     before = len(net.events)
     x.sum().backward()
