@@ -246,7 +246,7 @@ def test_numbers_of_samples_from_numpy_and_torch() -> None:
 
 
 def test_bijections_without_parameters_know_their_dtype() -> None:
-    with pytest.raises(ShapeError, match="the input is torch.float32 and the model torch.float64"):
+    with pytest.raises(ShapeError, match=r"the input is torch\.float32 and the model torch\.float64"):
         Standardize(torch.zeros(2), torch.ones(2))(torch.zeros(1, 2, dtype=torch.float32))
     Permutation([1, 0])(torch.zeros(1, 2, dtype=torch.float32))
 
