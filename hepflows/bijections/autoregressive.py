@@ -28,6 +28,7 @@ class MaskedAutoregressive(Bijection):
         made: the network, with ``made.per_feature == univariate.per_feature``.
 
     Example:
+        >>> import torch
         >>> from hepflows.bijections.splines import RationalQuadraticSpline
         >>> spline = RationalQuadraticSpline(bins=8, bound=3.0)
         >>> maf = MaskedAutoregressive(spline, MADE(4, spline.per_feature, generator=torch.Generator().manual_seed(0)))

@@ -64,6 +64,8 @@ def implicit_inverse(
     Returns:
         ``x`` ``(N, D)`` and the log |det J| of the inverse ``(N,)``. Their gradients cannot be differentiated again.
     """
+    if not torch.is_grad_enabled():
+        return invert(z, context)
     parts = _Parts(univariate, net)
     parameters = dict(parts.named_parameters())
     if not gradients_wanted([z, context, *parameters.values()]):

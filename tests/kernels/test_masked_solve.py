@@ -36,9 +36,7 @@ def test_solves_the_triangular_system(
     with torch.no_grad():
         made.last_hidden(x, c, before)
     bends = [torch.func.vmap(torch.func.vmap(torch.func.grad(activation)))(values) for values in before]
-    g, found = masked_solve(
-        made.staircase(), v, slope, weights, extra, [*bends[:-1], None] if residual else bends
-    )
+    g, found = masked_solve(made.staircase(), v, slope, weights, extra, [*bends[:-1], None] if residual else bends)
     for event in range(n):
         row = None if c is None else c[event : event + 1]
         net = torch.autograd.functional.jacobian(lambda y, row=row: made(y[None], row)[0], x[event])
