@@ -86,6 +86,8 @@ class MADE(Conditioner):
         self.features, self.per_feature, self.context_features = features, per_feature, context_features
         self.activation, self.residual, self.dropout = activation, residual, dropout
         self.degrees = list(degrees) if degrees is not None else [spread_degrees(width, features) for width in hidden]
+        bounds = torch.arange(features)
+        self._seen_units = [torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees]
         # an input of rank d has degree d + 1; a unit sees what has at most its own degree, outputs of feature d have degree d
         ladder = [torch.arange(1, features + 1), *self.degrees]
         self.layers = nn.ModuleList(MaskedLinear(above, below) for below, above in pairwise(ladder))
@@ -93,7 +95,7 @@ class MADE(Conditioner):
         if context_features:
             last = torch.cat([torch.zeros(context_hidden, dtype=torch.long), last])
         self.output = MaskedLinear(torch.arange(features).repeat_interleave(per_feature), last)
-        self.register_buffer("seen", torch.searchsorted(last, torch.arange(features), right=True), persistent=False)
+        self.register_buffer("seen", torch.searchsorted(last, bounds, right=True), persistent=False)
         for layer in (*self._hidden, self.output):
             initialise(layer, generator)
         self.context_terms = nn.ModuleDict()
@@ -151,11 +153,10 @@ class MADE(Conditioner):
 
     def staircase(self) -> Staircase:
         """The weights for `hepflows.kernels.masked_inverse`, as they are."""
-        bounds = torch.arange(self.features)
         return Staircase(
             weights=[layer.weight.detach() for layer in self._hidden],
             biases=[layer.bias.detach() for layer in self._hidden],
-            seen=[torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees],
+            seen=self._seen_units,
             output_weight=self.output.weight.detach(),
             output_bias=self.output.bias.detach(),
             activation=self.activation,

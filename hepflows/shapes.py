@@ -82,9 +82,14 @@ def readable(x: Tensor) -> bool:
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         or x.is_meta
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)
+        or transformed(x)
         or (x.is_cuda and torch.cuda.is_current_stream_capturing())
     )
+
+
+def transformed(*tensors: Tensor | None) -> bool:
+    """Whether a transform of `torch.func` (vmap, grad, jvp, ...) is at work on one of ``tensors``."""
+    return any(x is not None and torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tensors)
 
 
 def anchor(module: nn.Module) -> Tensor | None:

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hepflows.bijections.conditioned import conditioned
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
 from hepflows.kernels.masked_solve import masked_solve
 from hepflows.made import MADE
+from hepflows.shapes import transformed
 
 Invert = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 """``(z (N, D), context (N, C))`` to ``x`` and the ladj of the inverse, without gradients."""
@@ -62,18 +64,33 @@ def implicit_inverse(
         context: ``(N, C)`` or None.
 
     Returns:
-        ``x`` ``(N, D)`` and the log |det J| of the inverse ``(N,)``. Their gradients cannot be differentiated again.
+        ``x`` ``(N, D)`` and the log |det J| of the inverse ``(N,)``. Their gradients cannot be differentiated again. Under a transform of
+        `torch.func` the inverse takes one pass of the network a feature, and everything can be differentiated.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and not transformed(z, context):
         return invert(z, context)
     parts = _Parts(univariate, net)
     parameters = dict(parts.named_parameters())
+    if transformed(z, context, *parameters.values()):
+        with evaluating(net):
+            return _textbook_inverse(univariate, net, z, context)
     if not gradients_wanted([z, context, *parameters.values()]):
         return invert(z, context)
     outputs: tuple[Tensor, Tensor] = _Implicit.apply(  # type: ignore[no-untyped-call]
         invert, parts, tuple(parameters), z, context, *parameters.values()
     )
     return outputs
+
+
+def _textbook_inverse(
+    univariate: Univariate, net: nn.Module, z: Tensor, context: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """One pass of the whole network a feature: slow, but made of nothing that a transform of `torch.func` could not follow."""
+    x, ladj = z, z[:, 0]
+    for _ in range(z.shape[1]):
+        columns, ladj = conditioned(univariate, z.T, net, x, context, inverse=True)
+        x = columns.T
+    return x, ladj
 
 
 class _Parts(nn.Module):

@@ -204,6 +204,34 @@ def test_parameters_of_the_map_itself() -> None:
         torch.testing.assert_close(ours, exact, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # inside torch's own forward mode
+def test_transforms_of_torch_func_can_follow() -> None:
+    bijection = block(RQS, (6, 5))
+    z, context = inputs(bijection)
+
+    def loss(z: Tensor) -> Tensor:
+        x, ladj = bijection._inverse(z, context)
+        return torch.sin(x).sum() + ladj.square().sum()
+
+    (exact,) = torch.autograd.grad(loss(z.requires_grad_()), z)
+    z = z.detach()
+    torch.testing.assert_close(torch.func.grad(loss)(z), exact, rtol=1e-9, atol=1e-9)
+    direction = torch.ones_like(z)
+    torch.testing.assert_close(torch.func.jvp(loss, (z,), (direction,))[1], exact.sum(), rtol=1e-9, atol=1e-9)
+    x = torch.func.vmap(bijection.inverse)(z, context)[0]
+    torch.testing.assert_close(x, bijection.inverse(z, context)[0])
+    assert torch.func.hessian(loss)(z).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_inverse_can_be_exported(gradients: bool) -> None:
+    bijection = Inverse(block(RQS, (6, 5)))
+    z, context = inputs(bijection)
+    with torch.set_grad_enabled(gradients):
+        exported = torch.export.export(bijection, (z, context)).module()
+        torch.testing.assert_close(exported(z, context), bijection(z, context))
+
+
 def test_inverse_and_gradient_take_one_pass_not_one_a_feature() -> None:
     bijection = block(RQS, (40, 40), features=30, activation=functional.relu)
     passes = []
