@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from hepflows.bases import Base, Gaussian
 from hepflows.bijections.base import Bijection
+from hepflows.bijections.implicit import gradients_wanted
 from hepflows.errors import ShapeError
-from hepflows.shapes import check_context, check_features, check_like, flatten, sample_shape
+from hepflows.shapes import check_all, flatten, rows, sample_shape, spread
 
-CHUNK_ELEMENTS = 1 << 19
-"""Numbers (events times features) handled at once where no gradient is wanted; bounds the memory of any call."""
+CHUNK_NUMBERS, CHUNK_EVENTS = 1 << 20, 1 << 10
+"""Where no gradient is wanted, as many events are handled at once as keep the widest layer within so many numbers, but no fewer than 1024.
+
+What is handled at once then stays in the cache, and a sweep through a wide network has enough to do at every step. Measured on one core
+(100k events, ``coupling_flow(10)``, widest layer 115): 0.53 s for 2^18 to 2^20 numbers, 0.63 s for 2^22, 1.1 s for 2^15. For ``maf(504)``,
+widest layer 11592, density and sample of 4000 events: 0.9 s and 3.7 s with 180 events at once, 1.1 s and 1.3 s with 1000.
+"""
 
 
 class Flow(nn.Module):
@@ -54,15 +60,23 @@ class Flow(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density of ``x``, ``(*sample, *batch)``; in chunks of bounded memory where no gradient is wanted."""
-        check_features(x, self.features)
-        check_context(context, self.context_features)
-        self._check_like(x, context)
-        rows, context, leading = flatten(x, context)
-        return self._chunked(self._log_prob, rows, context)[0].reshape(leading)
+        check_all(self, x, context, self.features, self.context_features)
+        context = spread(x, context)
+        leading = x.shape[:-1]
+        size = self._chunk(x, context)
+        if leading.numel() <= size:
+            points, context, _ = flatten(x, context)
+            return self._log_prob(points, context).reshape(leading)
+        density = x.new_empty(leading.numel())
+        for start, stop in _ranges(len(density), size):
+            density[start:stop] = self._log_prob(
+                rows(x, start, stop), None if context is None else rows(context, start, stop)
+            )
+        return density.view(leading)
 
-    def _log_prob(self, x: Tensor, context: Tensor | None) -> tuple[Tensor]:
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ladj = self.bijection._forward(x, context)
-        return (self.base.log_prob(z) + ladj,)
+        return self.base.log_prob(z) + ladj
 
     def sample(
         self, n: int | tuple[int, ...] = (), context: Tensor | None = None, *, generator: torch.Generator | None = None
@@ -87,34 +101,35 @@ class Flow(nn.Module):
     def _draw(
         self, n: int | tuple[int, ...], context: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        check_context(context, self.context_features)
+        check_all(self, None, context, self.features, self.context_features)
         batch = () if context is None else tuple(context.shape[:-1])
-        leading = (*sample_shape(n), *batch)
+        leading = torch.Size((*sample_shape(n), *batch))
         # all the noise at once: what is drawn does not depend on the size of the chunks
-        z = self.base.sample(torch.Size(leading).numel(), generator)
-        self._check_like(z, context)
-        z, context, _ = flatten(z.view(*leading, self.features), context)
-        x, log_prob = self._chunked(self._invert, z, context)
-        return x.reshape(*leading, self.features), log_prob.reshape(leading)
+        noise = self.base.sample(leading.numel(), generator).view(*leading, self.features)
+        context = spread(noise, context)
+        size = self._chunk(noise, context)
+        if leading.numel() <= size:
+            z, context, _ = flatten(noise, context)
+            points, density = self._invert(z, context)
+        else:
+            points, density = noise.new_empty(leading.numel(), self.features), noise.new_empty(leading.numel())
+            for start, stop in _ranges(len(density), size):
+                points[start:stop], density[start:stop] = self._invert(
+                    rows(noise, start, stop), None if context is None else rows(context, start, stop)
+                )
+        return points.reshape(*leading, self.features), density.reshape(leading)
 
     def _invert(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, ladj = self.bijection._inverse(z, context)
         return x, self.base.log_prob(z) - ladj
 
-    def _chunked(
-        self, function: Callable[[Tensor, Tensor | None], tuple[Tensor, ...]], x: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        size = max(1, CHUNK_ELEMENTS // self.features)
-        if torch.is_grad_enabled() or len(x) <= size:
-            return function(x, context)
-        parts = [
-            function(x[start : start + size], None if context is None else context[start : start + size])
-            for start in range(0, len(x), size)
-        ]
-        return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+    def _chunk(self, x: Tensor, context: Tensor | None) -> int:
+        """How many events to handle at once."""
+        if gradients_wanted([x, context, *self.parameters()]):
+            return x.shape[:-1].numel()  # the graph holds all of them anyway
+        widest = max((len(parameter) for parameter in self.parameters() if parameter.ndim), default=1)
+        return max(CHUNK_EVENTS, CHUNK_NUMBERS // max(widest, self.features))
 
-    def _check_like(self, x: Tensor, context: Tensor | None) -> None:
-        parameter = next(self.parameters(), self.base.anchor)
-        check_like(x, parameter)
-        if context is not None:
-            check_like(context, parameter, "context")
+
+def _ranges(n: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + size, n)) for start in range(0, n, size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -30,7 +31,9 @@ class MaskedLinear(ColumnLinear):
         self.register_buffer("mask", (above[:, None] >= below[None, :]).to(self.weight.dtype), persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias.unsqueeze(1), self.mask * self.weight, h)
+        # times one: of a single event, the gradient of a bare bias is the very tensor that what is added to this layer gets, too, and
+        # where gradients accumulate torch would then add to both at once
+        return torch.addmm((1 * self.bias).unsqueeze(1), self.mask * self.weight, h)
 
 
 class MADE(Conditioner):
@@ -83,6 +86,8 @@ class MADE(Conditioner):
         self.features, self.per_feature, self.context_features = features, per_feature, context_features
         self.activation, self.residual, self.dropout = activation, residual, dropout
         self.degrees = list(degrees) if degrees is not None else [spread_degrees(width, features) for width in hidden]
+        bounds = torch.arange(features)
+        self._seen_units = [torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees]
         # an input of rank d has degree d + 1; a unit sees what has at most its own degree, outputs of feature d have degree d
         ladder = [torch.arange(1, features + 1), *self.degrees]
         self.layers = nn.ModuleList(MaskedLinear(above, below) for below, above in pairwise(ladder))
@@ -90,17 +95,15 @@ class MADE(Conditioner):
         if context_features:
             last = torch.cat([torch.zeros(context_hidden, dtype=torch.long), last])
         self.output = MaskedLinear(torch.arange(features).repeat_interleave(per_feature), last)
-        bounds = torch.arange(features)
-        self._seen = [torch.searchsorted(degree, bounds, right=True).tolist() for degree in self.degrees]
         self.register_buffer("seen", torch.searchsorted(last, bounds, right=True, out_int32=True), persistent=False)
         for layer in (*self._hidden, self.output):
             initialise(layer, generator)
         self.context_terms = nn.ModuleDict()
         self.context_units: nn.Module | None = None
         if context_features:
-            options = {"activation": activation, "generator": generator}
-            self.context_terms["0"] = MLP(context_features, hidden[0], (context_hidden,), **options)
-            self.context_units = MLP(context_features, context_hidden, (), **options)
+            branch = partial(MLP, context_features, activation=activation, generator=generator)
+            self.context_terms["0"] = branch(hidden[0], (context_hidden,))
+            self.context_units = branch(context_hidden, ())
 
     @property
     def _hidden(self) -> list[MaskedLinear]:
@@ -121,19 +124,23 @@ class MADE(Conditioner):
             return None
         return self.activation(self.context_units(context).T)
 
-    def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def last_hidden(self, x: Tensor, context: Tensor | None = None, before: list[Tensor] | None = None) -> Tensor:
+        """As of any `Conditioner`; ``before``, where given, receives each hidden layer as it is before its activation, ``(H_l, N)``."""
         terms = self.terms(context)
 
-        def layer(index: int, h: Tensor) -> Tensor:
+        def layer(index: int, h: Tensor, skip: Tensor | None = None) -> Tensor:
             h = self._hidden[index](h)
-            term = terms[index]
-            return h if term is None else h + term
+            for term in (terms[index], skip):
+                h = h if term is None else h + term
+            if before is not None:
+                before.append(h)
+            return h
 
         u = layer(0, x.T)
         if self.residual:
             for index in range(1, len(self.layers), 2):
                 t = layer(index, self.activation(u))
-                u = u + layer(index + 1, self._drop(self.activation(t)))
+                u = layer(index + 1, self._drop(self.activation(t)), skip=u)
         else:
             u = self.activation(u)
             for index in range(1, len(self.layers)):
@@ -149,7 +156,7 @@ class MADE(Conditioner):
         return Staircase(
             weights=[layer.weight.detach() for layer in self._hidden],
             biases=[layer.bias.detach() for layer in self._hidden],
-            seen=self._seen,
+            seen=self._seen_units,
             output_weight=self.output.weight.detach(),
             output_bias=self.output.bias.detach(),
             activation=self.activation,

@@ -140,7 +140,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = maf(3, 1, seed=0).double()
     context = torch.linspace(-1, 1, 10)[:, None]
     whole = flow.sample_and_log_prob(20, context, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(hepflows.flow, "CHUNK_ELEMENTS", 64)
+    monkeypatch.setattr(hepflows.flow, "CHUNK_NUMBERS", 64)
+    monkeypatch.setattr(hepflows.flow, "CHUNK_EVENTS", 7)
     parts = flow.sample_and_log_prob(20, context, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(whole[0], parts[0], rtol=1e-12, atol=1e-12)
     with torch.no_grad():

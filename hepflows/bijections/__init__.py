@@ -4,12 +4,14 @@ from hepflows.bijections.autoregressive import MaskedAutoregressive
 from hepflows.bijections.base import Bijection, Chain, Inverse
 from hepflows.bijections.coupling import Coupling
 from hepflows.bijections.elementwise import Elementwise, Logit, Standardize
+from hepflows.bijections.jacobi import Autoregressive
 from hepflows.bijections.linear import LULinear, Permutation
 from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
 from hepflows.bijections.univariate import Affine, Shift, Univariate
 
 __all__ = [
     "Affine",
+    "Autoregressive",
     "Bijection",
     "Chain",
     "Coupling",

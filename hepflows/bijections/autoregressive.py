@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hepflows.bijections.base import Bijection
 from hepflows.bijections.conditioned import conditioned
+from hepflows.bijections.implicit import implicit_inverse
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import ShapeError
 from hepflows.kernels import native
@@ -21,14 +21,15 @@ class MaskedAutoregressive(Bijection):
               \mathrm{ladj} = \sum_d \log \frac{\partial g}{\partial x_d}
 
     The density takes one pass of the network. The inverse is exact and takes about one pass as well, see
-    `hepflows.kernels.masked_inverse`; where gradients through it are wanted, it falls back on one pass a group of features,
-    which autograd can follow. Dropout acts in the forward direction only, in training.
+    `hepflows.kernels.masked_inverse`. Gradients through it come from implicit differentiation and cost about as much as those of the
+    density, see `hepflows.bijections.implicit`. Dropout acts in the forward direction only, in training.
 
     Args:
         univariate: the map of one feature.
         made: the network, with ``made.per_feature == univariate.per_feature``.
 
     Example:
+        >>> import torch
         >>> from hepflows.bijections.splines import RationalQuadraticSpline
         >>> spline = RationalQuadraticSpline(bins=8, bound=3.0)
         >>> maf = MaskedAutoregressive(spline, MADE(4, spline.per_feature, generator=torch.Generator().manual_seed(0)))
@@ -53,10 +54,10 @@ class MaskedAutoregressive(Bijection):
         return z.T, ladj
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if torch.is_grad_enabled():
-            wanted = [z, *self.parameters()] if context is None else [z, context, *self.parameters()]
-            if any(tensor.requires_grad for tensor in wanted):
-                return self._inverse_with_gradients(z, context)
+        return implicit_inverse(self._solve, self.univariate, self.made, z, context)
+
+    def _solve(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The inverse without gradients."""
         made, given = self.made.staircase(), (self.made.terms(context), self.made.units(context))
         spline = self.univariate.spline(inverse=True)
         if spline is not None and native.sweep_covers(made, spline, z):
@@ -64,11 +65,3 @@ class MaskedAutoregressive(Bijection):
         else:
             x, ladj = masked_inverse(z.T, made, self.univariate.inverse, *given)
         return x.T, ladj
-
-    def _inverse_with_gradients(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Fixed-point sweeps: after the k-th, the first k groups of features are exact and stay so."""
-        x, ladj = z, z[:, 0]
-        for _ in self.made.staircase().groups:
-            columns, ladj = conditioned(self.univariate, z.T, self.made, x, context, inverse=True)
-            x = columns.T
-        return x, ladj

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.errors import ContextError, ShapeError
-from hepflows.shapes import check_context, check_features, check_like, flatten
+from hepflows.shapes import check_all, flatten
 
 
 class Bijection(nn.Module):
@@ -24,7 +24,13 @@ class Bijection(nn.Module):
         features: dimension ``D`` of data and latents.
         context_features: width ``C`` of the context, zero for none.
 
-    Shapes: ``x`` and ``z`` ``(*sample, *batch, D)``, ``context`` ``(*batch, C)``, ``ladj`` ``(*sample, *batch)``.
+    Shapes: ``x`` and ``z`` ``(*sample, *batch, D)``, ``context`` ``(*batch, C)``, ``ladj`` ``(*sample, *batch)``. All events are
+    handled at once: for any number of them in bounded memory take the methods of a `Flow`.
+
+    Raises:
+        ShapeError: wrong shape, dtype or device.
+        ContextError: a context that is missing, unwanted, or of the wrong shape.
+        DomainError: NaN or infinity in the input or the context, or a value outside the domain.
 
     **How to write one.** Subclass, call ``super().__init__(features, context_features)`` and define `_forward` and
     `_inverse` for matrices of one row an event; shapes and context have been checked by then. Then add one row to the table
@@ -70,13 +76,7 @@ class Bijection(nn.Module):
         return x.reshape(*leading, self.features), ladj.reshape(leading)
 
     def _enter(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None, torch.Size]:
-        check_features(x, self.features)
-        check_context(context, self.context_features)
-        parameter = next(self.parameters(), None)
-        if parameter is not None:
-            check_like(x, parameter)
-        if context is not None:
-            check_like(context, x, "context")
+        check_all(self, x, context, self.features, self.context_features)
         return flatten(x, context)
 
     def extra_repr(self) -> str:

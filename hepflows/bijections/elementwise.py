@@ -10,6 +10,7 @@ from hepflows.bijections.base import Bijection
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
 from hepflows.nets import MLP
+from hepflows.shapes import readable
 
 
 class Elementwise(Bijection):
@@ -72,7 +73,7 @@ class Logit(Bijection):
         self.alpha = alpha
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if bool(((x < 0) | (x > 1)).any()):
+        if readable(x) and bool(((x < 0) | (x > 1)).any()):
             message = f"a Logit takes values in [0, 1], got {x.min():.6g} to {x.max():.6g}: rescale the data first"
             raise DomainError(message)
         y = self.alpha + (1 - 2 * self.alpha) * x

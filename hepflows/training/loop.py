@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from hepflows.errors import CheckpointError, TrainingError
+from hepflows.errors import CheckpointError, DomainError, TrainingError
 from hepflows.training.batches import Batches
 from hepflows.training.checkpoint import (
     flatten_optimizer,
@@ -111,7 +111,7 @@ def fit(
         progress: called after every step.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or the data hold values that the flow cannot take.
         CheckpointError: the checkpoint belongs to another training.
     """
     trainer = _Trainer(objective, config, seed, len(batches))
@@ -165,7 +165,11 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.objective(*batch)
+        try:
+            loss = self.objective(*batch)
+        except DomainError as error:
+            message = f"epoch {epoch + 1}, batch {index + 1} of the training data: {error}"
+            raise TrainingError(message) from error
         if not bool(torch.isfinite(loss)):
             message = (
                 f"the loss is {loss.item()} in epoch {epoch + 1}, batch {index + 1}: lower learning_rate or set clip_norm, "
@@ -182,8 +186,13 @@ class _Trainer:
         self.objective.eval()
         total, events = 0.0, 0
         with torch.no_grad():
-            for batch in validation.epoch(generator(self.seed, "validation")):
-                total, events = total + float(self.objective(*batch)) * len(batch[0]), events + len(batch[0])
+            for index, batch in enumerate(validation.epoch(generator(self.seed, "validation"))):
+                try:
+                    loss = float(self.objective(*batch))
+                except DomainError as error:
+                    message = f"batch {index + 1} of the validation data: {error}"
+                    raise TrainingError(message) from error
+                total, events = total + loss * len(batch[0]), events + len(batch[0])
         return total / events
 
     def _identity(self) -> dict[str, object]:

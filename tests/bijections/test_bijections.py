@@ -8,7 +8,7 @@ import pytest
 import torch
 from bijection_table import CONTEXT, FEATURES, TABLE, build, contexts, points
 
-from hepflows.errors import ContextError, ShapeError
+from hepflows.errors import ContextError, DomainError, ShapeError
 
 NAMES = list(TABLE)
 
@@ -89,14 +89,34 @@ def test_single_precision_is_close(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "logit"])
 def test_a_nan_stays_in_its_row(name: str) -> None:
+    """Behind the border, where one may still come up."""
     bijection, x = build(name), points(name)
     x[3, 1] = torch.nan
     with torch.no_grad():
-        z, ladj = bijection(x, contexts(bijection))
+        z, ladj = bijection._forward(x, contexts(bijection))
     good = torch.arange(len(x)) != 3
     assert torch.isfinite(z[good]).all()
     assert torch.isfinite(ladj[good]).all()
     assert torch.isnan(z[3]).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_is_refused(name: str, direction: str, value: float) -> None:
+    bijection, x = build(name), points(name)
+    context = contexts(bijection)
+    function = getattr(bijection, direction)
+    bad = x.clone()
+    bad[3, 1], bad[7, 0] = value, -value
+    with pytest.raises(DomainError, match=r"the input holds 2 values that are not finite, the first at index \(3, 1\)"):
+        function(bad, context)
+    if context is not None:
+        context[4, 1] = value
+        with pytest.raises(
+            DomainError, match=r"the context holds 1 value that is not finite, the first at index \(4, 1\)"
+        ):
+            function(x, context)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from hepflows.bijections import (
     Affine,
+    Autoregressive,
     Bijection,
     Chain,
     Coupling,
@@ -51,6 +53,30 @@ def autoregressive(univariate: Univariate, context: int, hidden: tuple[int, ...]
     return MaskedAutoregressive(univariate, made)
 
 
+class CausalConvolution(nn.Module):
+    """Reads the features from the last to the first; the context is added to the hidden channels."""
+
+    def __init__(self, per_feature: int, context: int, hidden: int = 6) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(1, hidden, 3), nn.Conv1d(hidden, per_feature, 2)
+        self.bring_in = nn.Linear(context, hidden) if context else None
+        rng = generator()
+        for parameter in self.parameters():
+            parameter.data.uniform_(-0.3, 0.3, generator=rng)
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        shifted = torch.nn.functional.pad(x.flip(1)[:, None, :-1], (3, 0))  # position d sees what came before it
+        h = self.first(shifted)
+        if self.bring_in is not None:
+            h = h + self.bring_in(context)[:, :, None]
+        h = torch.tanh(torch.nn.functional.pad(h, (1, 0)))
+        return self.last(h).flip(2).transpose(1, 2).flatten(1)
+
+
+def causal(univariate: Univariate, context: int) -> Bijection:
+    return Autoregressive(univariate, CausalConvolution(univariate.per_feature, context), FEATURES, context)
+
+
 def lu() -> Bijection:
     bijection = LULinear(FEATURES)
     for parameter in bijection.parameters():
@@ -73,6 +99,8 @@ TABLE: dict[str, Callable[[], Bijection]] = {
     "maf one layer": lambda: autoregressive(UNIVARIATES["affine"], CONTEXT, (9,)),
     "maf narrow": lambda: autoregressive(UNIVARIATES["rational"], CONTEXT, (2, 3, 2)),
     "iaf": lambda: Inverse(autoregressive(UNIVARIATES["rational"], CONTEXT)),
+    "causal affine": lambda: causal(UNIVARIATES["affine"], 0),
+    "causal rational context": lambda: causal(UNIVARIATES["rational"], CONTEXT),
     "lu": lu,
     "permutation": lambda: Permutation([3, 1, 4, 0, 2]),
     "standardize": lambda: Standardize(torch.arange(5.0), torch.arange(1.0, 6.0)),

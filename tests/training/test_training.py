@@ -132,10 +132,25 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_one_sentence() -> None:
     flow = maf(2, seed=0).double()
-    bad = sample(100, 0)
-    bad[7] = torch.nan
+    flow.bijection.bijections[0].made.output.bias.data[3] = torch.nan
+    batches = TensorBatches((sample(100, 0),), 100)
     with pytest.raises(TrainingError, match="the loss is nan in epoch 1, batch 1"):
-        fit(MaximumLikelihood(flow), TensorBatches((bad,), 100), TensorBatches((bad,), 100), CONFIG, seed=0)
+        fit(MaximumLikelihood(flow), batches, batches, CONFIG, seed=0)
+
+
+def test_data_that_are_not_finite_stop_with_one_sentence() -> None:
+    good, bad = sample(100, 0), sample(100, 0)
+    bad[57] = torch.nan
+
+    def batches(x: torch.Tensor) -> TensorBatches:
+        return TensorBatches((x,), 50, shuffle=False)
+
+    objective = MaximumLikelihood(maf(2, seed=0).double())
+    found = r"holds 2 values that are not finite, the first at index \(7, 0\)"
+    with pytest.raises(TrainingError, match=f"epoch 1, batch 2 of the training data: the input {found}"):
+        fit(objective, batches(bad), batches(good), CONFIG, seed=0)
+    with pytest.raises(TrainingError, match=f"batch 2 of the validation data: the input {found}"):
+        fit(objective, batches(good), batches(bad), CONFIG, seed=0)
 
 
 def test_event_weights() -> None:
