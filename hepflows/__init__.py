@@ -26,7 +26,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0.dev0"
 
 _BIJECTIONS = (
-    "Affine", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear", "LinearSpline", "Logit",
+    "Affine", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear", "LinearSpline", "Logit",
     "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift", "Standardize",
 )  # fmt: skip
 
