@@ -80,7 +80,9 @@ class BatchNorm(Bijection):
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.training:
-            message = "a BatchNorm has no inverse in training, where its moments are those of a batch: call .eval() first"
+            message = (
+                "a BatchNorm has no inverse in training, where its moments are those of a batch: call .eval() first"
+            )
             raise DomainError(message)
         variance = self.running_var + self.epsilon
         x = variance.sqrt() * ((z - self.bias) / self.weight) + self.running_mean
