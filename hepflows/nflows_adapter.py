@@ -75,7 +75,7 @@ def from_nflows(model: nn.Module, *, context_features: int | None = None) -> Any
         raise unknown(embedding, "a flow has no embedding net: convert it without, and embed the context yourself")
     converter.features = base._shape[0]
     bijection = converter(transform)
-    return _finish(Flow(bijection, Gaussian(bijection.features)), model)
+    return _finish(Flow(bijection, Gaussian(bijection.features).train(base.training)), model)
 
 
 def to_nflows(bijection: Bijection) -> nn.Module:

@@ -150,9 +150,9 @@ def _activation(net: object, activation: Activation) -> Activation:
     ours = copy.deepcopy(activation)
     like = next(iter(ours.parameters()), torch.empty(())) if isinstance(ours, nn.Module) else torch.empty(())
     probe = torch.linspace(-2, 2, 6, dtype=like.dtype, device=like.device).view(2, 3)
-    elementwise, before = False, probe.clone()
+    elementwise, before = False, probe.tolist()
     with torch.no_grad(), contextlib.suppress(RuntimeError):  # of the wrong shape
-        elementwise = torch.allclose(ours(probe).T, ours(before.T), rtol=1e-5) and torch.equal(probe, before)
+        elementwise = torch.allclose(ours(probe.T.clone()), ours(probe).T, rtol=1e-5) and probe.tolist() == before
     if not elementwise:
         raise unknown(net, "its activation is not one of each number by itself that leaves its argument alone")
     return ours
