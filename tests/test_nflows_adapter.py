@@ -102,6 +102,16 @@ def their_flow(kind: str) -> flows.Flow:
     return flow.eval()
 
 
+@pytest.mark.parametrize("name", ["masked quadratic, residual", "masked rational, feed-forward"])
+def test_a_masked_network_that_tells_its_width_is_scaled(name: str) -> None:
+    """The networks of nflows 0.14 do not; its transforms, and the networks after 0.14, look for it."""
+    theirs, (x, _) = build(name), points(name, 20)
+    plain = theirs(x)[0]
+    theirs.autoregressive_net.hidden_features = 16
+    assert (theirs(x)[0] - plain).abs().max() > 1e-3
+    torch.testing.assert_close(from_nflows(theirs)(x)[0], theirs(x)[0], rtol=1e-9, atol=1e-11)
+
+
 KINDS = ["masked autoregressive flow", "real nvp", "volume preserving", "composite"]
 
 

@@ -52,7 +52,7 @@ def test_a_coupling_leaves_the_other_features_alone(kind: str) -> None:
     for function in (ours.forward, ours.inverse):
         z, ladj = function(x, context)
         assert torch.equal(z[:, KEPT], x[:, KEPT])
-        assert (z[2:, ~KEPT] - x[2:, ~KEPT]).abs().max() > 0.05
+        assert (z[2:, ~KEPT] - x[2:, ~KEPT]).abs().max() > 0.02
         assert (ladj == 0).all() == (kind == "additive")
 
 

@@ -60,7 +60,8 @@ class OwnNet(nn.Module):
         self.mlp = MLP([inputs + context_features], [outputs], [10])
 
     def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        return self.mlp(x.view(len(x), -1) if context is None else torch.cat([x, context], 1))
+        x = x.view(-1).view(len(x), -1)  # wants its input in one piece, as nflows hands it over
+        return self.mlp(x if context is None else torch.cat([x, context], 1))
 
 
 def nets(context: int) -> dict[str, Callable[[int, int], nn.Module]]:
