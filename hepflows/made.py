@@ -90,7 +90,7 @@ class MADE(Conditioner):
         if context_features:
             last = torch.cat([torch.zeros(context_hidden, dtype=torch.long), last])
         self.output = MaskedLinear(torch.arange(features).repeat_interleave(per_feature), last)
-        self.register_buffer("seen", torch.searchsorted(last, torch.arange(features), right=True), persistent=False)
+        self.register_buffer("seen", torch.searchsorted(last, torch.arange(features), right=True, out_int32=True), persistent=False)
         for layer in (*self._hidden, self.output):
             initialise(layer, generator)
         self.context_terms = nn.ModuleDict()

@@ -9,6 +9,7 @@ from hepflows.bijections.base import Bijection
 from hepflows.bijections.conditioned import conditioned
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import ShapeError
+from hepflows.kernels import native
 from hepflows.kernels.masked_inverse import masked_inverse
 from hepflows.made import MADE
 
@@ -56,10 +57,12 @@ class MaskedAutoregressive(Bijection):
             wanted = [z, *self.parameters()] if context is None else [z, context, *self.parameters()]
             if any(tensor.requires_grad for tensor in wanted):
                 return self._inverse_with_gradients(z, context)
-        made = self.made
-        x, ladj = masked_inverse(
-            z.T, made.staircase(), self.univariate.inverse, made.terms(context), made.units(context)
-        )
+        made, given = self.made.staircase(), (self.made.terms(context), self.made.units(context))
+        spline = self.univariate.spline(inverse=True)
+        if spline is not None and native.sweep_covers(made, spline, z):
+            x, ladj = native.sweep(z.T, made, spline, *given)
+        else:
+            x, ladj = masked_inverse(z.T, made, self.univariate.inverse, *given)
         return x.T, ladj
 
     def _inverse_with_gradients(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from hepflows.bijections.univariate import Univariate
+from hepflows.kernels import native
+from hepflows.nets import Conditioner
 
 
 def conditioned(
@@ -30,6 +33,15 @@ def conditioned(
         The mapped ``(D, N)`` and their log |det J|, ``(N,)``.
     """
     features, n = columns.shape
-    parameters = net(x, context).T.reshape(features, univariate.per_feature, n)
-    mapped, ladj = (univariate.inverse if inverse else univariate.forward)(columns, parameters)
+    spline = univariate.spline(inverse=inverse)
+    if spline is not None and isinstance(net, Conditioner):
+        hidden, output = net.last_hidden(x, context), net.output
+        if native.covers(spline, columns, hidden, output.weight):
+            seen = torch.full((features,), len(hidden), dtype=torch.int32) if net.seen is None else net.seen
+            return native.head(columns, hidden, output.weight, output.bias, seen, spline)
+        parameters = output(hidden)
+    else:
+        parameters = net(x, context).T
+    function = univariate.inverse if inverse else univariate.forward
+    mapped, ladj = function(columns, parameters.reshape(features, univariate.per_feature, n))
     return mapped, ladj.sum(0)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
+from hepflows.kernels import native
+from hepflows.kernels.native import SplineShape
 from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline, rational_quadratic_spline
 
 Outside = Literal["identity", "error"]
@@ -234,7 +236,18 @@ class RationalQuadraticSpline(_Spline):
         raw[2 * self.bins :] = edge_derivative(self.min_derivative)
         return raw
 
+    def spline(self, *, inverse: bool) -> SplineShape | None:
+        return self._shape(inverse=inverse) if self.outside == "identity" else None  # the kernels refuse nothing
+
+    def _shape(self, *, inverse: bool) -> SplineShape:
+        minima = (self.min_width, self.min_height, self.min_derivative)
+        free_edges = self.per_feature > 3 * self.bins
+        return SplineShape(self.bins, self.low, self.high, *minima, free_edges=free_edges, inverse=inverse)
+
     def _apply(self, x: Tensor, parameters: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        shape = self._shape(inverse=inverse)
+        if x.ndim == 2 and native.covers(shape, x, parameters):
+            return native.spline(x, parameters, shape)
         bins = self.bins
         widths, heights, derivatives = torch.split(parameters, [bins, bins, self.per_feature - 2 * bins], -2)
         return rational_quadratic_spline(

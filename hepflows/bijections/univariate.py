@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from hepflows.errors import DomainError
+from hepflows.kernels.native import SplineShape
 
 
 class Univariate(ABC):
@@ -33,6 +34,10 @@ class Univariate(ABC):
     @abstractmethod
     def identity(self) -> Tensor:
         """The raw parameters (P,) that make the map the identity."""
+
+    def spline(self, *, inverse: bool) -> SplineShape | None:
+        """What the compiled kernels need to know of this map, or None where they do not have it."""
+        return None
 
 
 class Shift(Univariate):
