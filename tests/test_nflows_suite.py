@@ -200,8 +200,9 @@ def test_splines_without_tails_map_the_unit_interval_and_nothing_else(kind: str)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "box" in name and not name.startswith("cdf")])
-def test_inside_networks_too(name: str) -> None:
-    ours, (x, context) = from_nflows(build(name)), points(name, 5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # compiled kernels are of single precision
+def test_inside_networks_too(name: str, dtype: torch.dtype) -> None:
+    ours, (x, context) = from_nflows(build(name, dtype)), points(name, 5, dtype=dtype)
     x[3] = 1.5
     for function in (ours.forward, ours.inverse):
         with pytest.raises(DomainError, match=r"takes values in \[0, 1\] only"):
