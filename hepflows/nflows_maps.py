@@ -86,6 +86,10 @@ def masked_affine_map(transform: Any, _: int) -> Map:
 
 def coupling_affine_map(transform: Any, _: int) -> Map:
     """There, all shifts stand before all scales."""
+    activation = getattr(transform, "scale_activation", None)  # an option of nflows after 0.14
+    probe = torch.linspace(-9, 9, 7)
+    if activation is not None and not torch.allclose(activation(probe), torch.sigmoid(probe + 2) + 1e-3):
+        raise unknown(transform, "its scale_activation is not sigmoid(u + 2) + 0.001")
     return Map(Affine(scale="sigmoid"), lambda n: torch.arange(2 * n).view(2, n).T.flatten())
 
 

@@ -112,6 +112,15 @@ def test_a_masked_network_that_tells_its_width_is_scaled(name: str) -> None:
     torch.testing.assert_close(from_nflows(theirs)(x)[0], theirs(x)[0], rtol=1e-9, atol=1e-11)
 
 
+def test_other_scales_of_later_versions_are_named() -> None:
+    theirs = build("coupling affine, residual")
+    theirs.scale_activation = lambda u: torch.sigmoid(u + 2) + 1e-3
+    from_nflows(theirs)
+    theirs.scale_activation = lambda u: (torch.nn.functional.softplus(u) + 1e-3).clamp(0, 3)
+    with pytest.raises(DomainError, match="scale_activation"):
+        from_nflows(theirs)
+
+
 KINDS = ["masked autoregressive flow", "real nvp", "volume preserving", "composite"]
 
 
