@@ -106,9 +106,18 @@ class MLP(Conditioner):
         for layer in layers:
             initialise(layer, generator)
 
+    @property
+    def layers(self) -> list[ColumnLinear]:
+        """The hidden layers."""
+        return cast("list[ColumnLinear]", list(self.hidden))
+
+    def inputs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the first layer takes, ``(F + C, N)``."""
+        return x.T if context is None else torch.cat([x.T, context.T])
+
     def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = x.T if context is None else torch.cat([x.T, context.T])
-        for layer in self.hidden:
+        h = self.inputs(x, context)
+        for layer in self.layers:
             h = self.activation(layer(h))
         return h
 

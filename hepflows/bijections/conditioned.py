@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from hepflows.bijections.univariate import Univariate
 from hepflows.kernels import native
-from hepflows.nets import Conditioner
+from hepflows.kernels.native import SplineShape
+from hepflows.nets import MLP, Conditioner
 
 
 def conditioned(
@@ -34,14 +35,20 @@ def conditioned(
     """
     features, n = columns.shape
     spline = univariate.spline(inverse=inverse)
-    if spline is not None and isinstance(net, Conditioner):
-        hidden, output = net.last_hidden(x, context), net.output
-        if native.covers(spline, columns, hidden, output.weight):
-            seen = torch.full((features,), len(hidden), dtype=torch.int32) if net.seen is None else net.seen
-            return native.head(columns, hidden, output.weight, output.bias, seen, spline)
-        parameters = output(hidden)
-    else:
-        parameters = net(x, context).T
+    if spline is not None and isinstance(net, Conditioner) and native.covers(spline, columns, x, net.output.weight):
+        return _fused(spline, columns, net, x, context)
     function = univariate.inverse if inverse else univariate.forward
-    mapped, ladj = function(columns, parameters.reshape(features, univariate.per_feature, n))
+    mapped, ladj = function(columns, net(x, context).T.reshape(features, univariate.per_feature, n))
     return mapped, ladj.sum(0)
+
+
+def _fused(
+    spline: SplineShape, columns: Tensor, net: Conditioner, x: Tensor, context: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The last layer, and the layers of an `MLP`, in one kernel with the spline."""
+    weight, bias = net.output.weight, net.output.bias
+    seen = torch.full((len(columns),), weight.shape[1], dtype=torch.int32) if net.seen is None else net.seen
+    if isinstance(net, MLP) and native.layers_covered(len(net.hidden), net.activation):
+        hidden = [tensor for layer in net.layers for tensor in (layer.weight, layer.bias)]
+        return native.head(columns, net.inputs(x, context), weight, bias, seen, spline, hidden, net.activation)
+    return native.head(columns, net.last_hidden(x, context), weight, bias, seen, spline)

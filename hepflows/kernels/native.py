@@ -172,51 +172,80 @@ def spline(x: Tensor, raw: Tensor, shape: SplineShape) -> tuple[Tensor, Tensor]:
 class _Head(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, seen: Tensor, shape: SplineShape, keep: bool
+        ctx: Any,
+        x: Tensor,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        seen: Tensor,
+        shape: SplineShape,
+        keep: bool,
+        activation: int,
+        *hidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
         x, h, weight, bias = x.contiguous(), h.contiguous(), weight.contiguous(), bias.contiguous()
+        hidden = tuple(tensor.contiguous() for tensor in hidden)
         features, events = x.shape
         y, ladj = torch.empty_like(x), x.new_empty(events)
         blocks = -(-events // _native.RAW_TILE)
         raw = x.new_empty(features, blocks, shape.parameters, _native.RAW_TILE) if keep else None
-        sizes = (features, len(h), events)
+        sizes = (features, len(h), weight.shape[1], events, activation, _layers(hidden))
         _native.head(_threads(), shape._fields(), *sizes, *_addresses(x, h, weight, bias, seen, raw, y, ladj))
         if raw is not None:
-            ctx.save_for_backward(x, h, weight, seen, raw)
-        ctx.shape = shape
+            ctx.save_for_backward(x, h, weight, seen, raw, *hidden)
+        ctx.shape, ctx.activation = shape, activation
         return y, ladj
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gy: Tensor, gladj: Tensor) -> tuple[Tensor | None, ...]:
-        x, h, weight, seen, raw = ctx.saved_tensors
+        x, h, weight, seen, raw, *hidden = ctx.saved_tensors
         gy, gladj = gy.contiguous(), gladj.contiguous()
         gx, gh, gweight = torch.empty_like(x), torch.empty_like(h), torch.empty_like(weight)
-        gbias = weight.new_empty(len(weight))
-        sizes = (len(x), len(h), x.shape[1])
+        gbias, ghidden = weight.new_empty(len(weight)), [torch.empty_like(tensor) for tensor in hidden]
+        sizes = (len(x), len(h), weight.shape[1], x.shape[1], ctx.activation, _layers(hidden, ghidden))
         tensors = (x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias)
         _native.head_backward(_threads(), ctx.shape._fields(), *sizes, *_addresses(*tensors))
-        return gx, gh, gweight, gbias, None, None, None
+        return gx, gh, gweight, gbias, None, None, None, None, *ghidden
+
+
+def _layers(hidden: Sequence[Tensor], gradients: Sequence[Tensor] = ()) -> tuple[tuple[int, ...], ...]:
+    """Weights and biases in turn, as the kernels take them: units, addresses, addresses of the gradients."""
+    filled: Sequence[Tensor | None] = gradients or [None] * len(hidden)
+    return tuple(
+        (len(hidden[i]), *_addresses(hidden[i], hidden[i + 1], filled[i], filled[i + 1]))
+        for i in range(0, len(hidden), 2)
+    )
 
 
 def head(
-    x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, seen: Tensor, shape: SplineShape
+    x: Tensor,
+    h: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    seen: Tensor,
+    shape: SplineShape,
+    hidden: Sequence[Tensor] = (),
+    activation: Activation = functional.relu,
 ) -> tuple[Tensor, Tensor]:
-    """The last linear layer of a conditioner fused with the spline that it parametrises.
+    """The last linear layer of a conditioner fused with the spline that it parametrises, and with plain layers below it.
 
     Args:
         x: ``(D, N)`` what is mapped.
-        h: ``(H, N)`` last hidden activations.
+        h: ``(H, N)`` last hidden activations, or what the first of the ``hidden`` layers takes.
         weight: ``(D P, H)``; of the rows of feature ``d`` the first ``seen[d]`` columns count, the others are not read.
         bias: ``(D P,)``.
         seen: ``(D,)`` int32.
         shape: the spline.
+        hidden: weight and bias of every hidden layer that is computed here, in turn.
+        activation: after every one of them.
 
     Returns:
         ``y`` (D, N) and the log |det J| of all features together, (N,).
     """
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, h, weight, bias))
-    return _Head.apply(x, h, weight, bias, seen, shape, keep)  # type: ignore[no-any-return,no-untyped-call]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, h, weight, bias, *hidden))
+    number = activation_number(activation) or 0
+    return _Head.apply(x, h, weight, bias, seen, shape, keep, number, *hidden)  # type: ignore[no-any-return,no-untyped-call]
 
 
 _ACTIVATIONS: dict[object, int] = {
@@ -237,6 +266,12 @@ def activation_number(activation: Activation) -> int | None:
         return _ACTIVATIONS.get(type(activation) if isinstance(activation, nn.Module) else activation)
     except TypeError:  # not hashable
         return None
+
+
+def layers_covered(layers: int, activation: Activation) -> bool:
+    """Whether `head` takes that many hidden layers with this activation, gradients included."""
+    number = activation_number(activation)
+    return number is not None and number != _ACTIVATIONS[functional.silu] and layers <= _native.MAX_LAYERS
 
 
 def sweep_covers(made: Staircase, spline: SplineShape, z: Tensor) -> bool:

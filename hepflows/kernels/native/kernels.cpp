@@ -1,5 +1,7 @@
 // All kernels for one instruction set. Compiled once for each, with HEPFLOWS_ISA naming it and the flags that it needs.
+#include "elements.h"
 #include "head.h"
+#include "head_backward.h"
 #include "sweep.h"
 
 #define TABLE_OF(isa) kernels_##isa

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 
-constexpr int MAX_BINS = 64, MAX_WORKERS = 256;
+constexpr int MAX_BINS = 64, MAX_LAYERS = 64;
 constexpr int RAW_TILE = 48;  // events of a block of saved parameters: a multiple of every kernel's tile
+
+enum Activation { IDENTITY, RELU, TANH, SIGMOID, ELU, LEAKY_RELU, SILU, SOFTPLUS };
 
 struct Spline {  // a rational-quadratic spline; minima in units of the box
   int bins, free_edges, inverse;
@@ -23,10 +25,18 @@ struct SplineTask {  // rows x columns elements; raw parameters (rows, P, column
   float *gx, *graw;
 };
 
+struct HiddenLayer {  // of a fully connected network
+  int64_t units;
+  const float *weight, *bias;  // (units, units below), (units)
+  float *gweight, *gbias;      // backward
+};
+
 struct HeadTask {  // last linear layer of a conditioner and the spline that it parametrises
   Spline spline;
-  int64_t features, hidden, events;
-  const float *x, *h, *weight, *bias;        // (D, N), (H, N), (D P, H), (D P)
+  int64_t features, inputs, hidden, events;  // inputs: rows of h; those are the last hidden units where there are no layers
+  int layers, activation;                    // hidden layers computed here, below the last linear one
+  HiddenLayer layer[MAX_LAYERS];
+  const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees
   float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
   float *y, *ladj;                           // (D, N), (N)
@@ -39,10 +49,6 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
     return raw + (feature * blocks + event / RAW_TILE) * spline.parameters() * RAW_TILE + event % RAW_TILE;
   }
 };
-
-enum Activation { IDENTITY, RELU, TANH, SIGMOID, ELU, LEAKY_RELU, SILU, SOFTPLUS };
-
-constexpr int MAX_LAYERS = 64;
 
 struct Layer {  // a hidden layer of a MADE, units in ascending order of degree
   int64_t units;

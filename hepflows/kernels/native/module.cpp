@@ -71,15 +71,35 @@ PyObject* spline_backward(PyObject*, PyObject* arguments) {
   return run(in_use->spline_backward, t, threads);
 }
 
+// ((units, weight, bias, gradient of weight, gradient of bias), ...)
+bool read_layers(PyObject* layers, HeadTask& t) {
+  const Py_ssize_t count = PyTuple_Size(layers);
+  if (count > MAX_LAYERS) {
+    PyErr_SetString(PyExc_ValueError, "more hidden layers than the kernels take");
+    return false;
+  }
+  t.layers = static_cast<int>(count);
+  for (int l = 0; l < t.layers; ++l) {
+    long long units;
+    unsigned long long weight, bias, gweight, gbias;
+    if (!PyArg_ParseTuple(PyTuple_GetItem(layers, l), "LKKKK", &units, &weight, &bias, &gweight, &gbias)) return false;
+    t.layer[l] = HiddenLayer{units, address<float>(weight), address<float>(bias), address<float>(gweight),
+                             address<float>(gbias)};
+  }
+  return true;
+}
+
 PyObject* head(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
-  long long features, hidden, events;
+  long long features, inputs, hidden, events;
   unsigned long long x, h, weight, bias, seen, raw, y, ladj;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden, &events,
-                        &x, &h, &weight, &bias, &seen, &raw, &y, &ladj))
+  PyObject* layers;
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
+                        &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &bias, &seen, &raw, &y, &ladj))
     return nullptr;
-  t.features = features, t.hidden = hidden, t.events = events;
+  if (!read_layers(layers, t)) return nullptr;
+  t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.bias = address<float>(bias);
   t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.y = address<float>(y), t.ladj = address<float>(ladj);
   return run(in_use->head, t, threads);
@@ -88,12 +108,15 @@ PyObject* head(PyObject*, PyObject* arguments) {
 PyObject* head_backward(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
-  long long features, hidden, events;
+  long long features, inputs, hidden, events;
   unsigned long long x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &hidden,
-                        &events, &x, &h, &weight, &seen, &raw, &gy, &gladj, &gx, &gh, &gweight, &gbias))
+  PyObject* layers;
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
+                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &gy, &gladj,
+                        &gx, &gh, &gweight, &gbias))
     return nullptr;
-  t.features = features, t.hidden = hidden, t.events = events;
+  if (!read_layers(layers, t)) return nullptr;
+  t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.seen = address<int32_t>(seen);
   t.raw = address<float>(raw), t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
   t.gh = address<float>(gh), t.gweight = address<float>(gweight), t.gbias = address<float>(gbias);
