@@ -143,7 +143,9 @@ def quadratic_spline(
     y_knots = knots(0.5 * (v[..., :-1, :] + v[..., 1:, :]) * sizes)
     index = find_bin(t, (y_knots if inverse else x_knots)[..., 1:-1, :])
     x0, y0 = pick(x_knots, index), pick(y_knots, index)
-    w = pick(x_knots, index + 1) - x0  # not the bin's size: theta must not round beyond one, where the clamp has no gradient
+    w = (
+        pick(x_knots, index + 1) - x0
+    )  # not the bin's size: theta must not round beyond one, where the clamp has no gradient
     v0, v1 = pick(v, index), pick(v, index + 1)
     if inverse:
         e = ((t - y0) / w).clamp_min(0)  # v0 theta + (v1 - v0)/2 theta^2 = e; the root that has no cancellation:
