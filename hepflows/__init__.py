@@ -26,8 +26,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0.dev0"
 
 _BIJECTIONS = (
-    "Affine", "Autoregressive", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear", "LinearSpline",
-    "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift", "Standardize",
+    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear",
+    "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
+    "Standardize",
 )  # fmt: skip
 
 _PUBLIC: dict[str, str] = {

@@ -6,12 +6,14 @@ from hepflows.bijections.coupling import Coupling
 from hepflows.bijections.elementwise import Elementwise, Logit, Standardize
 from hepflows.bijections.jacobi import Autoregressive
 from hepflows.bijections.linear import LULinear, Permutation
+from hepflows.bijections.normalization import BatchNorm
 from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
 from hepflows.bijections.univariate import Affine, Shift, Univariate
 
 __all__ = [
     "Affine",
     "Autoregressive",
+    "BatchNorm",
     "Bijection",
     "Chain",
     "Coupling",

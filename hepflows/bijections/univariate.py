@@ -6,11 +6,15 @@ bijection, by a network of the other features in a coupling, or learnt directly 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
+from hepflows.errors import DomainError
 from hepflows.kernels.native import SplineShape
 
 
@@ -51,28 +55,58 @@ class Shift(Univariate):
         return torch.zeros(1)
 
 
+Scale = Literal["exp", "softplus", "sigmoid"]
+
+
 class Affine(Univariate):
-    r"""z = x e^s + t with :math:`s = S \tanh(r / S)` (arXiv:1605.08803).
+    r"""z = s x + t with a positive scale (arXiv:1605.08803), of raw parameters (t, r).
+
+    .. math:: s = e^{S \tanh(r / S)}, \qquad s = m + \mathrm{softplus}(r) \qquad\text{or}\qquad s = m + \mathrm{sigmoid}(r + 2)
 
     Args:
-        max_log_scale: ``S``; the scale stays within :math:`e^{\pm S}`, so that no step of the training can overflow.
+        max_log_scale: ``S`` of ``"exp"``: the scale stays within :math:`e^{\pm S}`, so that no step of the training can overflow.
+        scale: ``"exp"``, ``"softplus"`` (nflows' masked affine map) or ``"sigmoid"`` (its affine coupling).
+        min_scale: ``m`` of the other two, the smallest scale.
+
+    Raises:
+        DomainError: an unknown ``scale``, or a ``max_log_scale`` or ``min_scale`` that is not positive.
+
+    Example:
+        >>> z, ladj = Affine(scale="softplus").forward(torch.tensor([2.0]), torch.tensor([[1.0], [0.0]]))
+        >>> round(z.item(), 4), round(ladj.exp().item(), 4)
+        (2.3883, 0.6941)
     """
 
     per_feature = 2
 
-    def __init__(self, max_log_scale: float = 5.0) -> None:
-        self.max_log_scale = max_log_scale
+    def __init__(self, max_log_scale: float = 5.0, *, scale: Scale = "exp", min_scale: float = 1e-3) -> None:
+        if scale not in get_args(Scale):
+            message = f"scale must be one of {get_args(Scale)}, got {scale!r}"
+            raise DomainError(message)
+        if not max_log_scale > 0 or not 0 < min_scale < 1:
+            message = (
+                "an Affine needs max_log_scale > 0 and min_scale between 0 and 1, "
+                f"got max_log_scale={max_log_scale}, min_scale={min_scale}"
+            )
+            raise DomainError(message)
+        self.max_log_scale, self.scale, self.min_scale = max_log_scale, scale, min_scale
 
-    def _log_scale(self, raw: Tensor) -> Tensor:
-        return self.max_log_scale * torch.tanh(raw / self.max_log_scale)
+    def _scale_and_log(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        if self.scale == "exp":
+            log_scale = self.max_log_scale * torch.tanh(raw / self.max_log_scale)
+            return log_scale.exp(), log_scale
+        scale = self.min_scale + (softplus(raw) if self.scale == "softplus" else torch.sigmoid(raw + 2))
+        return scale, scale.log()
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1, :])
-        return x * log_scale.exp() + parameters[..., 0, :], log_scale
+        scale, log_scale = self._scale_and_log(parameters[..., 1, :])
+        return x * scale + parameters[..., 0, :], log_scale
 
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale = self._log_scale(parameters[..., 1, :])
-        return (z - parameters[..., 0, :]) * (-log_scale).exp(), -log_scale
+        scale, log_scale = self._scale_and_log(parameters[..., 1, :])
+        return (z - parameters[..., 0, :]) / scale, -log_scale
 
     def identity(self) -> Tensor:
-        return torch.zeros(2)
+        rest = 1 - self.min_scale
+        raw = {"exp": 0.0, "softplus": math.log(math.expm1(rest)), "sigmoid": math.log(rest / self.min_scale) - 2}
+        return torch.tensor([0.0, raw[self.scale]])

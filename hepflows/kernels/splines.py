@@ -105,13 +105,15 @@ def quadratic_spline(
     high: float,
     min_width: float = 1e-3,
     min_slope: float = 1e-3,
+    edge_weight: float = 0.5,
     inverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""Piecewise quadratic map: its derivative is piecewise linear (arXiv:1808.03856, section 3.3).
 
     With ``v`` the derivative at the knots and :math:`\theta = (x - x_k) / w_k` in bin ``k``,
     :math:`y = y_k + w_k (v_k \theta + \tfrac12 (v_{k+1} - v_k) \theta^2)` and
-    :math:`dy/dx = v_k + \theta (v_{k+1} - v_k)`; the ``v`` are scaled so that the whole box is covered.
+    :math:`dy/dx = v_k + \theta (v_{k+1} - v_k)`. From raw numbers ``u``, :math:`v = m + (1 - m) q / A` with
+    :math:`q = 10^{-3} + \mathrm{softplus}(u)` and :math:`A = \sum_k w_k (q_k + q_{k+1}) / 2`, so that the box is covered.
 
     Args:
         x: ``(..., D)`` inputs, or latents where ``inverse``.
@@ -121,23 +123,29 @@ def quadratic_spline(
         low: lower edge of the box.
         high: upper edge of the box.
         min_width: smallest width of a bin, in units of the box.
-        min_slope: smallest derivative at a knot with free edges; at inner knots the floor scales with the normalisation.
+        min_slope: ``m``, the smallest derivative at a knot.
+        edge_weight: the share of an outer bin that its edge counts for where the edges are fixed. One half makes the derivative at the
+            edges one; nflows takes a quarter, and its derivative there is not one.
         inverse: whether to invert the map.
     """
     inside, t = _enter(x, low, high)
     sizes = bin_sizes(widths, min_width)
-    v = min_slope + (1 - min_slope) * softplus(slopes) / math.log(2)
+    q = softplus(slopes) + 1e-3
     if slopes.shape[-2] == widths.shape[-2] - 1:
-        # edges of slope one: scale the inner slopes by c so that sum_k w_k (v_k + v_{k+1}) / 2 = 1
-        edges = 0.5 * (sizes[..., :1, :] + sizes[..., -1:, :])
-        inner = 0.5 * ((sizes[..., :-1, :] + sizes[..., 1:, :]) * v).sum(-2, keepdim=True)
-        v = pad(v * (1 - edges) / inner, (0, 0, 1, 1), value=1.0)
-    else:
-        v = v / (0.5 * (v[..., :-1, :] + v[..., 1:, :]) * sizes).sum(-2, keepdim=True)
+        # the edge e that equals the area A it leads to: e = [f (w_1 q_1 + w_K q_K-1) + inner bins] / [1 - f (w_1 + w_K)]
+        first, last = edge_weight * sizes[..., :1, :], edge_weight * sizes[..., -1:, :]
+        inner = (0.5 * (q[..., :-1, :] + q[..., 1:, :]) * sizes[..., 1:-1, :]).sum(-2, keepdim=True)
+        edge = (first * q[..., :1, :] + last * q[..., -1:, :] + inner) / (1 - first - last)
+        q = torch.cat([edge, q, edge], -2)
+    area = (0.5 * (q[..., :-1, :] + q[..., 1:, :]) * sizes).sum(-2, keepdim=True)
+    v = min_slope + (1 - min_slope) * q / area
     x_knots = knots(sizes)
     y_knots = knots(0.5 * (v[..., :-1, :] + v[..., 1:, :]) * sizes)
     index = find_bin(t, (y_knots if inverse else x_knots)[..., 1:-1, :])
-    x0, y0, w = pick(x_knots, index), pick(y_knots, index), pick(sizes, index)
+    x0, y0 = pick(x_knots, index), pick(y_knots, index)
+    w = (
+        pick(x_knots, index + 1) - x0
+    )  # not the bin's size: theta must not round beyond one, where the clamp has no gradient
     v0, v1 = pick(v, index), pick(v, index + 1)
     if inverse:
         e = ((t - y0) / w).clamp_min(0)  # v0 theta + (v1 - v0)/2 theta^2 = e; the root that has no cancellation:

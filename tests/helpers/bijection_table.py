@@ -10,6 +10,7 @@ from torch import nn
 from hepflows.bijections import (
     Affine,
     Autoregressive,
+    BatchNorm,
     Bijection,
     Chain,
     Coupling,
@@ -32,11 +33,14 @@ FEATURES, CONTEXT = 5, 2
 UNIVARIATES: dict[str, Univariate] = {
     "shift": Shift(),
     "affine": Affine(),
+    "affine softplus": Affine(scale="softplus"),
+    "affine sigmoid": Affine(scale="sigmoid"),
     "linear": LinearSpline(bins=6, bound=3.0),
     "quadratic": QuadraticSpline(bins=6, bound=3.0),
     "quadratic free": QuadraticSpline(bins=6, bound=3.0, free_edges=True),
     "rational": RationalQuadraticSpline(bins=6, bound=3.0),
     "rational free": RationalQuadraticSpline(bins=6, bound=3.0, free_edges=True),
+    "rational minima": RationalQuadraticSpline(bins=6, bound=3.0, min_width=0.05, min_height=0.01, min_derivative=0.1),
     "rational box": RationalQuadraticSpline(bins=6, box=(-0.5, 2.5), minimum=1e-4),
 }
 MASK = [True, False, True, False, True]
@@ -84,6 +88,14 @@ def lu() -> Bijection:
     return bijection
 
 
+def batch_norm() -> Bijection:
+    """Between trainings: there its inverse exists and events do not see each other."""
+    bijection = BatchNorm(FEATURES)
+    bijection.running_mean.copy_(torch.arange(FEATURES))
+    bijection.running_var.copy_(1 + torch.arange(FEATURES) / 2)
+    return bijection.eval()
+
+
 TABLE: dict[str, Callable[[], Bijection]] = {
     **{f"maf {name}": lambda u=u: autoregressive(u, 0) for name, u in UNIVARIATES.items()},
     **{f"maf {name} context": lambda u=u: autoregressive(u, CONTEXT) for name, u in UNIVARIATES.items()},
@@ -102,6 +114,7 @@ TABLE: dict[str, Callable[[], Bijection]] = {
     "causal affine": lambda: causal(UNIVARIATES["affine"], 0),
     "causal rational context": lambda: causal(UNIVARIATES["rational"], CONTEXT),
     "lu": lu,
+    "batch norm": batch_norm,
     "permutation": lambda: Permutation([3, 1, 4, 0, 2]),
     "standardize": lambda: Standardize(torch.arange(5.0), torch.arange(1.0, 6.0)),
     "logit": lambda: Logit(FEATURES, alpha=1e-3),

@@ -66,12 +66,37 @@ def test_linear_equals_nflows(inverse: bool) -> None:
 
     x = torch.linspace(0.001, 0.999, 800)
     (heights,) = raw(800, 6)
-    ours = linear_spline(x, heights, low=0.0, high=1.0, min_height=1e-300, inverse=inverse)
+    ours = linear_spline(x, heights, low=0.0, high=1.0, min_height=0.0, inverse=inverse)
     want = theirs(x, heights.T, inverse=inverse)
     # nflows shifts its last knot by 1e-6 in place: a value beside a knot may take the other bin there
     same_bin = (ours[1] - want[1]).abs() < 1e-4
     assert same_bin.double().mean() > 0.99
     torch.testing.assert_close(ours[0][same_bin], want[0][same_bin], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("free_edges", [False, True])
+def test_quadratic_equals_nflows(inverse: bool, free_edges: bool) -> None:
+    from nflows.transforms.splines.quadratic import quadratic_spline as theirs
+
+    x = torch.linspace(-3, 3, 2001)
+    widths, slopes = raw(2001, 8, 9 if free_edges else 7)
+    minima = {"min_width": 2e-3, "min_slope": 0.03}
+    ours = quadratic_spline(x, widths, slopes, **BOX, **minima, edge_weight=0.25, inverse=inverse)
+    box = {"left": -3.0, "right": 3.0, "bottom": -3.0, "top": 3.0, "min_bin_width": 2e-3, "min_bin_height": 0.03}
+    want = theirs(x, widths.T, slopes.T, inverse=inverse, **box)
+    torch.testing.assert_close(ours[0], want[0], rtol=0, atol=1e-10)
+    torch.testing.assert_close(ours[1], want[1], rtol=0, atol=1e-9)
+
+
+def test_quadratic_without_parameters_is_the_identity() -> None:
+    """With edges that count a half; with a quarter, as in nflows, it is not."""
+    x = torch.linspace(-3, 3, 101)
+    parameters = torch.zeros(8, 101), torch.zeros(7, 101)
+    y, ladj = quadratic_spline(x, *parameters, **BOX)
+    torch.testing.assert_close(y, x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ladj, torch.zeros(101), rtol=0, atol=1e-12)
+    assert (quadratic_spline(x, *parameters, **BOX, edge_weight=0.25)[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", SPLINES)
