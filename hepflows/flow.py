@@ -127,8 +127,8 @@ class Flow(nn.Module):
         """How many events to handle at once."""
         if gradients_wanted([x, context, *self.parameters()]):
             return x.shape[:-1].numel()  # the graph holds all of them anyway
-        widest = max((len(parameter) for parameter in self.parameters() if parameter.ndim), default=1)
-        return max(CHUNK_EVENTS, CHUNK_NUMBERS // max(widest, self.features))
+        widest = max([self.features, *[len(parameter) for parameter in self.parameters() if parameter.ndim]])
+        return max(CHUNK_EVENTS, CHUNK_NUMBERS // widest)
 
 
 def _ranges(n: int, size: int) -> Iterator[tuple[int, int]]:

@@ -89,6 +89,8 @@ def readable(x: Tensor) -> bool:
 
 def transformed(*tensors: Tensor | None) -> bool:
     """Whether a transform of `torch.func` (vmap, grad, jvp, ...) is at work on one of ``tensors``."""
+    if torch.compiler.is_compiling():  # a compiler follows such transforms by itself
+        return False
     return any(x is not None and torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tensors)
 
 

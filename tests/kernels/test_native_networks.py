@@ -52,17 +52,22 @@ def test_network_and_spline_equal_the_reference(
     tensors = [2 * tensors[0], *tensors[1:]]
     upstream = [torch.randn(4, events, generator=rng), torch.randn(events, generator=rng)]
     exact, exact_gradients = evaluate(net.double(), tensors, upstream, inverse=inverse)
+    singles = [[t.float() for t in group] for group in (tensors, upstream)]
+    with native.using("reference"):
+        single, single_gradients = evaluate(net.float(), *singles, inverse=inverse)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with native.using(kernels):
-            singles = [[t.float() for t in group] for group in (tensors, upstream)]
-            values, gradients = evaluate(net.float(), *singles, inverse=inverse)
+            values, gradients = evaluate(net, *singles, inverse=inverse)
     finally:
         torch.set_num_threads(before)
     assert values[0].dtype == torch.float32
-    for got, want in zip(values + gradients, exact + exact_gradients, strict=True):
-        assert (got.double() - want).norm() <= 2e-5 * want.norm() + 1e-6
+    for got, other, want in zip(
+        values + gradients, single + single_gradients, exact + exact_gradients, strict=True
+    ):
+        # as close to float64 as torch's own float32, but for the luck of one draw
+        assert (got.double() - want).norm() <= 3 * (other.double() - want).norm() + 2e-6 * want.norm() + 1e-6
 
 
 @pytest.mark.parametrize("kernels", COMPILED)
