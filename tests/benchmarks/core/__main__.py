@@ -3,9 +3,10 @@
     python -m tests.benchmarks.core [--json out.json] [--repeats 5] [--only maf coupling ...]
 
 One process, one thread, same weights as nflows (zuko and normflows have their own), outputs compared first, all competitors interleaved
-call by call; a ratio is nflows' time over the other's, the median of the repetitions with the smallest and the largest. Where one pass of
-nflows is multiplied by the passes its inverse takes, the row says "extrapolated", and beside it stands a true inverse. The limit is the time
-of the multiplications that the masks allow, at the rate of a matrix product measured in the same run.
+call by call; a ratio is nflows' time over the other's, the median of the repetitions with the smallest and the largest. Where
+one pass of nflows is multiplied by the passes its inverse takes, the row says "extrapolated", and beside it stands a true
+inverse. The limit is the time of the multiplications that the masks allow, at the rate of a matrix product measured in the
+same run.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def show(name: str, row: dict[str, Any]) -> None:
 def main() -> None:
     """Print the rows, and write them where asked."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.benchmarks.core",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--repeats", type=int, default=5)
@@ -112,7 +115,10 @@ def main() -> None:
             if "nflows" in row and "hepflows" in row:
                 print(f"\n{title}")
                 for who in ("nflows", "hepflows"):
-                    print(f"    {who}: " + ", ".join(f"{what} max {e['max']:.2e} rms {e['rms']:.2e}" for what, e in row[who].items()))
+                    print(
+                        f"    {who}: "
+                        + ", ".join(f"{what} max {e['max']:.2e} rms {e['rms']:.2e}" for what, e in row[who].items())
+                    )
             else:
                 show(title, row)
         if arguments.json:

@@ -32,7 +32,9 @@ def accuracy(scale: float = 1.0, batch: int = 200) -> dict[str, Any]:
             "ladj": _errors(got_ladj - ladj),
         }
         if inverse is not None:
-            rows[name]["round trip"] = _errors(exact(inverse(single, context)[0].double(), context.double())[0] - single)
+            rows[name]["round trip"] = _errors(
+                exact(inverse(single, context)[0].double(), context.double())[0] - single
+            )
     few = slice(0, 8)
     back = theirs.inverse(single[few], context[few])[0]
     rows["nflows"]["round trip"] = _errors(exact(back.double(), context[few].double())[0] - single[few])

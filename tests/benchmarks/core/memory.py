@@ -1,6 +1,6 @@
 """Peak memory of a training step above the model, each competitor in a process of its own.
 
-    python -m tests.benchmarks.core.memory nflows|reference|compiled
+python -m tests.benchmarks.core.memory nflows|reference|compiled
 """
 
 from __future__ import annotations

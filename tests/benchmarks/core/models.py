@@ -10,7 +10,7 @@ import torch
 import zuko
 from nflows.distributions.normal import StandardNormal
 from nflows.flows.base import Flow as NflowsFlow
-from nflows.nn.nets import MLP as NflowsMLP
+from nflows.nn import nets
 from nflows.transforms import (
     CompositeTransform,
     InverseTransform,
@@ -46,7 +46,7 @@ def coupling(features: int = 10, layers: int = 6) -> Pair:
     transforms = [
         PiecewiseRationalQuadraticCouplingTransform(
             [(i + layer) % 2 for i in range(features)],
-            lambda i, o: NflowsMLP([i], [o], [64, 64]),
+            lambda i, o: nets.MLP([i], [o], [64, 64]),
             num_bins=BINS,
             tails="linear",
             tail_bound=5.0,
@@ -55,7 +55,7 @@ def coupling(features: int = 10, layers: int = 6) -> Pair:
     ]
     for transform in transforms:  # nflows hands its networks a context, which its MLP does not take
         net = transform.transform_net
-        net.forward = lambda x, context=None, net=net: NflowsMLP.forward(net, x)
+        net.forward = lambda x, context=None, net=net: nets.MLP.forward(net, x)
     return pair(NflowsFlow(CompositeTransform(transforms), StandardNormal([features])))
 
 
@@ -132,7 +132,5 @@ def normflows_maf() -> Any:
 def triangular_flops(flow: Flow) -> int:
     """Floating-point operations of one event in one pass that computes only what the masks allow."""
     return sum(
-        2 * int(module.mask.sum())
-        for module in flow.modules()
-        if isinstance(getattr(module, "mask", None), Tensor)
+        2 * int(module.mask.sum()) for module in flow.modules() if isinstance(getattr(module, "mask", None), Tensor)
     )

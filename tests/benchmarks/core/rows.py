@@ -152,7 +152,10 @@ def maf_sampling(repeats: int, gemm: Gemm, *, residual: bool = False) -> Rows:
             **both(lambda z=z, c=context: ours.inverse(z, c)),
         }
         row = compare(competitors, repeats, factor=FEATURES)
-        rows[f"{kind} D=504, sampling, B={batch}, nflows = one pass x 504"] = {**row, **_limit(row, flops * batch, gemm)}
+        rows[f"{kind} D=504, sampling, B={batch}, nflows = one pass x 504"] = {
+            **row,
+            **_limit(row, flops * batch, gemm),
+        }
     few = slice(0, 16)
     z, context = z[few], context[few]
     competitors = {"nflows": lambda: theirs.inverse(z, context), **both(lambda: ours.inverse(z, context))}
