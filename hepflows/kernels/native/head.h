@@ -36,7 +36,7 @@ static void forward_piece(const HeadTask& o, int64_t tile_index, int64_t from, i
   for (int64_t d = from; d < to; ++d) {
     float* out = o.raw ? o.raw_at(d, first) : raw;
     const int64_t stride = o.raw ? RAW_TILE : T;
-    linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.seen[d], tile, o.bias + d * p, out, stride);
+    linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.sees(d), tile, o.bias + d * p, out, stride);
     for (int j = 0; j < vectors; ++j) {
       const int lanes = std::min(W, count - j * W);
       const int64_t at = d * o.events + first + j * W;
@@ -119,7 +119,7 @@ static void backward_chunk(const HeadTask& o, int64_t first_tile, int64_t tiles,
                                    load(o.gy + at, lanes), load(o.gladj + n, lanes), upstream + t * T + j * W, stride);
         store(o.gx + at, gx, lanes);
       }
-      transposed(vectors_of(count), p, weight, o.hidden, o.seen[d], upstream + t * T, stride, gh + t * o.hidden * T);
+      transposed(vectors_of(count), p, weight, o.hidden, o.sees(d), upstream + t * T, stride, gh + t * o.hidden * T);
     }
     for (int64_t r = 0; r < p; ++r) {
       V sum_of = set(0.0f);
@@ -128,7 +128,7 @@ static void backward_chunk(const HeadTask& o, int64_t first_tile, int64_t tiles,
       if (b < events) sum_of = sum_of + load(upstream + r * stride + b, static_cast<int>(events - b));
       gbias[d * p + r] += sum(sum_of);
     }
-    outer(p, o.seen[d], events, upstream, stride, by_event, width, gweight + d * p * o.hidden, o.hidden);
+    outer(p, o.sees(d), events, upstream, stride, by_event, width, gweight + d * p * o.hidden, o.hidden);
   }
 }
 

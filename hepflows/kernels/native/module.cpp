@@ -136,6 +136,8 @@ PyObject* available(PyObject*, PyObject*) {
   return names;
 }
 
+PyObject* has_threads(PyObject*, PyObject*) { return PyBool_FromLong(threaded()); }
+
 PyObject* use(PyObject*, PyObject* arguments) {
   const char* name;
   if (!PyArg_ParseTuple(arguments, "s", &name)) return nullptr;
@@ -154,6 +156,7 @@ PyMethodDef methods[] = {{"spline", spline, METH_VARARGS, nullptr},
                          {"head_backward", head_backward, METH_VARARGS, nullptr},
                          {"sweep", sweep, METH_VARARGS, nullptr},
                          {"available", available, METH_NOARGS, nullptr},
+                         {"threaded", has_threads, METH_NOARGS, nullptr},
                          {"use", use, METH_VARARGS, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
 
