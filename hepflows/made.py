@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -90,15 +91,17 @@ class MADE(Conditioner):
         if context_features:
             last = torch.cat([torch.zeros(context_hidden, dtype=torch.long), last])
         self.output = MaskedLinear(torch.arange(features).repeat_interleave(per_feature), last)
-        self.register_buffer("seen", torch.searchsorted(last, torch.arange(features), right=True, out_int32=True), persistent=False)
+        self.register_buffer(
+            "seen", torch.searchsorted(last, torch.arange(features), right=True, out_int32=True), persistent=False
+        )
         for layer in (*self._hidden, self.output):
             initialise(layer, generator)
         self.context_terms = nn.ModuleDict()
         self.context_units: nn.Module | None = None
         if context_features:
-            options = {"activation": activation, "generator": generator}
-            self.context_terms["0"] = MLP(context_features, hidden[0], (context_hidden,), **options)
-            self.context_units = MLP(context_features, context_hidden, (), **options)
+            branch = partial(MLP, context_features, activation=activation, generator=generator)
+            self.context_terms["0"] = branch(hidden[0], (context_hidden,))
+            self.context_units = branch(context_hidden, ())
 
     @property
     def _hidden(self) -> list[MaskedLinear]:

@@ -151,7 +151,9 @@ class ResidualNet(Conditioner):
         self.context_features, self.activation, self.dropout = context_features, activation, dropout
         self.first = ColumnLinear(features + context_features, hidden)
         self.blocks = nn.ModuleList(ColumnLinear(hidden, hidden) for _ in range(2 * blocks))
-        self.gates = nn.ModuleList(ColumnLinear(context_features, hidden) for _ in range(blocks if context_features else 0))
+        self.gates = nn.ModuleList(
+            ColumnLinear(context_features, hidden) for _ in range(blocks if context_features else 0)
+        )
         self.output = ColumnLinear(hidden, outputs)
         for layer in (self.first, *self.blocks, *self.gates, self.output):
             initialise(cast("ColumnLinear", layer), generator)

@@ -44,7 +44,7 @@ class SplineShape:
 
     def reference(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """The map in pure torch: ``x`` (A, E) and raw parameters (A, P, E) to ``y`` and ``log dy/dx``."""
-        parameters = raw.split([self.bins, self.bins, self.parameters - 2 * self.bins], -2)
+        parameters = torch.split(raw, [self.bins, self.bins, self.parameters - 2 * self.bins], -2)
         minima = {name: getattr(self, name) for name in ("min_width", "min_height", "min_derivative")}
         return rational_quadratic_spline(x, *parameters, low=self.low, high=self.high, **minima, inverse=self.inverse)
 
@@ -57,13 +57,14 @@ class SplineShape:
 
 def plain(*tensors: Tensor | None) -> bool:
     """Whether these are float32 numbers in the memory of the CPU, and no transformation is following them."""
+    if torch.compiler.is_compiling():  # first: the rest cannot be traced
+        return False
     return (
-        all(tensor is None or _is_plain(tensor) for tensor in tensors)
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        not torch._C._get_tracing_state()  # of torch.jit
         and not torch._C._functorch.maybe_current_level()
         and not torch._C._len_torch_dispatch_stack()
         and torch.autograd.forward_ad._current_level < 0
+        and all(tensor is None or _is_plain(tensor) for tensor in tensors)
     )
 
 
@@ -74,6 +75,7 @@ def _is_plain(tensor: Tensor) -> bool:
         and tensor.device.type == "cpu"
         and tensor.layout == torch.strided
         and not tensor.is_neg()
+        and torch._C._has_storage(tensor)  # a batch of torch._vmap_internals has none
     )
 
 
@@ -191,9 +193,7 @@ class _HeadReference:
         return y, ladj.sum(0)
 
 
-def head(
-    x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, seen: Tensor, shape: SplineShape
-) -> tuple[Tensor, Tensor]:
+def head(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, seen: Tensor, shape: SplineShape) -> tuple[Tensor, Tensor]:
     """The last linear layer of a conditioner fused with the spline that it parametrises.
 
     Args:
@@ -201,13 +201,13 @@ def head(
         h: ``(H, N)`` last hidden activations.
         weight: ``(D P, H)``; of the rows of feature ``d`` the first ``seen[d]`` columns count, the others are not read.
         bias: ``(D P,)``.
-        seen: ``(D,)`` int32.
+        seen: ``(D,)`` integers.
         shape: the spline.
 
     Returns:
         ``y`` (D, N) and the log |det J| of all features together, (N,).
     """
-    (features, events), hidden = x.shape, len(h)
+    (features, events), hidden, seen = x.shape, len(h), seen.to(torch.int32)
     rows = features * shape.parameters
     check(
         shape, x=(x, (features, events)), h=(h, (hidden, events)), weight=(weight, (rows, hidden)), bias=(bias, (rows,)),

@@ -16,7 +16,8 @@ from hepflows.kernels.fused import SplineShape
 NAMES = native.available()[:-1]
 every_kernel = pytest.mark.parametrize(
     "kernels",
-    NAMES or [pytest.param("none", marks=pytest.mark.skip(reason="installed without a C++ compiler: no compiled kernels"))],
+    NAMES
+    or [pytest.param("none", marks=pytest.mark.skip(reason="installed without a C++ compiler: no compiled kernels"))],
 )
 
 
@@ -25,7 +26,9 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "c++")) or ("CI" if os.environ.get("CI") else None)
 
 
-def harsh(shape: SplineShape, rows: int, columns: int, sd: float, seed: int = 0, *, beyond: float = 1.1) -> tuple[Tensor, Tensor]:
+def harsh(
+    shape: SplineShape, rows: int, columns: int, sd: float, seed: int = 0, *, beyond: float = 1.1
+) -> tuple[Tensor, Tensor]:
     """float32 inputs (rows, columns) all over the box and a little beyond it, and raw parameters of that deviation."""
     rng = torch.Generator().manual_seed(seed)
     middle, half = (shape.low + shape.high) / 2, (shape.high - shape.low) / 2

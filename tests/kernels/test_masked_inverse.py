@@ -92,7 +92,9 @@ def test_degrees_are_spread_over_all_features() -> None:
 
 def test_parameters_of_a_feature_see_only_earlier_features() -> None:
     made = MADE(6, 3, (20, 15), activation=torch.tanh, generator=torch.Generator().manual_seed(0))
-    jacobian = torch.autograd.functional.jacobian(lambda x: made(x)[0].view(6, 3), torch.randn(1, 6)).squeeze()  # (6, 3, 6)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: made(x)[0].view(6, 3), torch.randn(1, 6)
+    ).squeeze()  # (6, 3, 6)
     seen = jacobian.abs().sum(1) > 0
     assert torch.equal(seen, torch.ones(6, 6).tril(-1).bool())
 

@@ -183,7 +183,12 @@ def test_some_gradients(kernels: str, wanted: tuple[int, ...]) -> None:
 def test_memory_in_any_order(kernels: str) -> None:
     """Transposed, strided and expanded inputs and upstream gradients."""
     (x, h, weight, bias), seen = make(SHAPE, 3, 9, 20)
-    odd = (x.T.contiguous().T, h.repeat_interleave(2, 1)[:, ::2], weight.T.contiguous().T, bias[:, None].expand(-1, 2)[:, 1])
+    odd = (
+        x.T.contiguous().T,
+        h.repeat_interleave(2, 1)[:, ::2],
+        weight.T.contiguous().T,
+        bias[:, None].expand(-1, 2)[:, 1],
+    )
     with native.using(kernels):
         outputs = [native.head(*a, seen, SHAPE) for a in ((x, h, weight, bias), odd)]
         assert all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))
@@ -211,7 +216,7 @@ def test_no_events(kernels: str) -> None:
     for features in (2, 100):
         inputs, seen = make(SHAPE, features, 5, 0)
         with native.using(kernels):
-            got = run(lambda *a: native.head(*a, seen, SHAPE), inputs)
+            got = run(lambda *a: native.head(*a, seen, SHAPE), inputs)  # noqa: B023
         assert [tuple(t.shape) for t in got[:4]] == [(features, 0), (0,), (features, 0), (5, 0)]
         assert all((t == 0).all() for t in got[4:])
 
@@ -225,7 +230,7 @@ def test_refuses_what_it_would_read_out_of_bounds(kernels: str) -> None:
             with pytest.raises(ShapeError, match="the compiled kernels expect"):
                 native.head(*wrong, SHAPE)
         # counts are data: kept within the layer, whatever they are
-        wild = torch.tensor([-(2**31), 5, 2**31 - 1], dtype=torch.int32)
+        wild = torch.tensor([-(2**31), 5, 2**31 - 1])
         same = torch.tensor([0, 5, 9], dtype=torch.int32)
         outputs = [run(lambda *a: native.head(*a, s, SHAPE), (x, h, weight, bias)) for s in (wild, same)]  # noqa: B023
     assert all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))

@@ -126,7 +126,8 @@ def test_nan_stays_in_its_element(kernels: str) -> None:
         spoilt[1, which, 5] = float("nan")
         with native.using(kernels):
             good, bad = (
-                with_gradients(lambda *a: native.spline(*a, SHAPE), (x, r), [torch.ones_like(x)] * 2) for r in (raw, spoilt)
+                with_gradients(lambda *a: native.spline(*a, SHAPE), (x, r), [torch.ones_like(x)] * 2)
+                for r in (raw, spoilt)
             )
         for a, b in zip(good, bad, strict=True):
             others = torch.ones_like(a, dtype=torch.bool)
@@ -186,7 +187,9 @@ def test_instruction_sets_share_no_functions() -> None:
     """A function that all sets share comes from one of them, perhaps the one that this processor cannot run."""
     if dispatch.compiled is None or shutil.which("nm") is None:
         pytest.skip("needs the compiled kernels and nm")
-    symbols = subprocess.run(["nm", "-C", str(dispatch.compiled.__file__)], capture_output=True, text=True, check=True).stdout
+    symbols = subprocess.run(
+        ["nm", "-C", str(dispatch.compiled.__file__)], capture_output=True, text=True, check=True
+    ).stdout
     text = [line.split(" ", 2)[2] for line in symbols.splitlines() if " t " in line.lower()]
     shared = [name for name in text if re.match(r"(\w+ )*(std::|HeadTask|Spline|Layer|within)", name)]
     assert not shared
@@ -196,4 +199,6 @@ def test_kernels_are_there_where_a_compiler_is() -> None:
     """Without this a build that fails would make every other test of the kernels skip."""
     if compiler() is None:
         pytest.skip("no C++ compiler here: the reference is all there is")
-    assert native.available()[:-1], f"{compiler()} is here, but hepflows was installed without compiled kernels: reinstall"
+    assert native.available()[:-1], (
+        f"{compiler()} is here, but hepflows was installed without compiled kernels: reinstall"
+    )

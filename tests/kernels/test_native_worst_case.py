@@ -21,7 +21,9 @@ def theirs(x: Tensor, raw: Tensor, shape: SplineShape) -> tuple[Tensor, Tensor]:
     from nflows.transforms.splines.rational_quadratic import unconstrained_rational_quadratic_spline
 
     parameters = (part.movedim(1, -1) for part in raw.split([8, 8, 7], 1))
-    return unconstrained_rational_quadratic_spline(x, *parameters, inverse=shape.inverse, tails="linear", tail_bound=3.0)
+    return unconstrained_rational_quadratic_spline(
+        x, *parameters, inverse=shape.inverse, tails="linear", tail_bound=3.0
+    )
 
 
 def errors(got: list[Tensor], exact: list[Tensor], gradients_at: Tensor) -> list[float]:
