@@ -12,17 +12,8 @@ from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("hepflows/kernels/native")
 FLAGS = [
-    "-std=c++17",
-    "-O3",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-ffp-contract=fast",
-    "-fvisibility=hidden",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-Wall",
-    "-Wextra",
-    "-Wno-maybe-uninitialized",
+    *("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
+    *("-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Wno-maybe-uninitialized"),
 ]
 INSTRUCTION_SETS = {
     "baseline": [],

@@ -33,6 +33,7 @@ class Coupling(Bijection):
 
     kept: Tensor
     mapped: Tensor
+    parted: Tensor
     order: Tensor
 
     def __init__(
@@ -49,7 +50,8 @@ class Coupling(Bijection):
         super().__init__(len(chosen), context_features)
         self.register_buffer("kept", (~chosen).nonzero().squeeze(1), persistent=False)
         self.register_buffer("mapped", chosen.nonzero().squeeze(1), persistent=False)
-        self.register_buffer("order", torch.cat([self.kept, self.mapped]).argsort(), persistent=False)
+        self.register_buffer("parted", torch.cat([self.kept, self.mapped]), persistent=False)
+        self.register_buffer("order", self.parted.argsort(), persistent=False)
         if not len(self.mapped):
             message = "the mask of a Coupling maps no feature: set at least one entry to True"
             raise ShapeError(message)
@@ -70,6 +72,6 @@ class Coupling(Bijection):
         return self._apply_to(z, context, inverse=True)
 
     def _apply_to(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        kept = x.T[self.kept]
-        mapped, ladj = conditioned(self.univariate, x.T[self.mapped], self.net, kept.T, context, inverse=inverse)
-        return torch.cat([kept, mapped])[self.order].T, ladj
+        kept, mapped = torch.split(x.T.index_select(0, self.parted), [len(self.kept), len(self.mapped)])
+        mapped, ladj = conditioned(self.univariate, mapped, self.net, kept.T, context, inverse=inverse)
+        return torch.cat([kept, mapped]).index_select(0, self.order).T, ladj

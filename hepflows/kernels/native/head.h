@@ -9,7 +9,7 @@
 
 namespace HEPFLOWS_ISA {
 
-static_assert(RAW_TILE % T == 0, "a tile must not cross a block of saved parameters");
+static_assert(RAW_TILE % W == 0, "a vector must not cross a block of saved parameters");
 
 // Work is cut into (tile, range of features); each range adds its own part of ladj
 
@@ -29,14 +29,16 @@ static void forward_piece(const HeadTask& o, int64_t tile_index, int64_t from, i
   V sums[NV];
   for (V& sum : sums) sum = set(0.0f);
   for (int64_t d = from; d < to; ++d) {
-    float* out = o.raw ? o.raw_at(d, first) : raw;
-    const int64_t stride = o.raw ? RAW_TILE : T;
-    linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.seen[d], tile, o.bias + d * p, out, stride);
+    linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.sees(d), tile, o.bias + d * p, raw, T);
     for (int j = 0; j < vectors; ++j) {
       const int lanes = std::min(W, count - j * W);
       const int64_t at = d * o.events + first + j * W;
+      if (o.raw) {
+        float* keep = o.raw_at(d, first + j * W);
+        for (int64_t k = 0; k < p; ++k) store(keep + k * RAW_TILE, load(raw + k * T + j * W));
+      }
       V y, l;
-      spline<KB>(o.spline, out + j * W, stride, load(o.x + at, lanes), y, l);
+      spline<KB>(o.spline, raw + j * W, T, load(o.x + at, lanes), y, l);
       store(o.y + at, y, lanes);
       sums[j] = sums[j] + l;
     }
@@ -77,7 +79,7 @@ static int head(const HeadTask& o, int threads) {
   Scratch partial(ranges > 1 ? ranges * o.events : 0);
   if (ranges > 1 && !partial.get()) return 1;
   const int64_t blocks = (o.events + RAW_TILE - 1) / RAW_TILE;
-  prefer_large_pages(o.raw, o.features * blocks * o.spline.parameters() * RAW_TILE * sizeof(float));
+  if (o.raw) prefer_large_pages(o.raw, o.features * blocks * o.spline.parameters() * RAW_TILE * sizeof(float));
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, tiles * ranges)));
   Forward f{o, tiles, ranges, per_range, ranges > 1 ? partial.get() : o.ladj, workers, false};
   parallel(workers, o.spline.bins == 8 ? forward_worker<8> : forward_worker<0>, &f);

@@ -66,13 +66,13 @@ constexpr int64_t GROUP_ROWS = 128;
 // Features from d on that see the same hidden units: their rows are multiplied together
 static int64_t group_of(const HeadTask& o, int64_t d) {
   int64_t count = 1;
-  while (d + count < o.features && o.seen[d + count] == o.seen[d] && (count + 1) * o.spline.parameters() <= GROUP_ROWS) ++count;
+  while (d + count < o.features && o.sees(d + count) == o.sees(d) && (count + 1) * o.spline.parameters() <= GROUP_ROWS) ++count;
   return count;
 }
 
 template <int KB>
 static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int64_t count, const Gradients& into) {
-  const int64_t p = o.spline.parameters(), stride = c.tiles * T, rows = count * p, depth = o.seen[from];
+  const int64_t p = o.spline.parameters(), stride = c.tiles * T, rows = count * p, depth = o.sees(from);
   for (int64_t t = 0; t < c.tiles; ++t) {
     const int events = static_cast<int>(std::min<int64_t>(T, c.events - t * T));
     for (int64_t d = from; d < from + count; ++d)
@@ -109,7 +109,8 @@ static void backward_worker(void* context, int worker) {
   const int64_t group_rows = std::max(p, std::min(GROUP_ROWS, o.features * p));
   Scratch by_event(most * T * width), upstream(group_rows * most * T), gh(most * T * o.hidden), tiles(most * rows * T);
   Scratch spare(2 * widest * T), spare_by_event(widest * T);
-  if (!by_event.get() || !upstream.get() || !gh.get() || (rows && !tiles.get()) || !spare.get() || !spare_by_event.get()) {
+  if (!by_event.get() || !upstream.get() || !gh.get() || (rows && !tiles.get()) || !spare.get()
+      || !spare_by_event.get()) {
     f.failed = true;
     return;
   }

@@ -4,8 +4,12 @@
 
 #include <cstdint>
 
+// A function that stayed a symbol of its own would be shared by the objects of all instruction sets, and the linker might take
+// the one that this processor cannot run: what stands in this file is inlined, and the rest lies in a namespace of its set.
+#define HEPFLOWS_ALWAYS __attribute__((always_inline))
+
 constexpr int MAX_BINS = 64, MAX_LAYERS = 64;
-constexpr int RAW_TILE = 48;  // events of a block of saved parameters: a multiple of every kernel's tile
+constexpr int RAW_TILE = 16;  // events of a block of saved parameters: a multiple of every kernel's vector
 
 enum Activation { IDENTITY, RELU, TANH, SIGMOID, ELU, LEAKY_RELU, SILU, SOFTPLUS };
 
@@ -13,7 +17,7 @@ struct Spline {  // a rational-quadratic spline; minima in units of the box
   int bins, free_edges, inverse;
   float low, high, min_width, min_height, min_derivative;
   float edge;  // the raw derivative of exactly one
-  int parameters() const { return 3 * bins + (free_edges ? 1 : -1); }
+  HEPFLOWS_ALWAYS int parameters() const { return 3 * bins + (free_edges ? 1 : -1); }
 };
 
 struct SplineTask {  // rows x columns elements; raw parameters (rows, P, columns)
@@ -24,6 +28,9 @@ struct SplineTask {  // rows x columns elements; raw parameters (rows, P, column
   const float *gy, *gladj;         // backward: upstream
   float *gx, *graw;
 };
+
+// A count that came as data must not lead out of bounds
+HEPFLOWS_ALWAYS inline int64_t within(int64_t count, int64_t most) { return count < 0 ? 0 : count > most ? most : count; }
 
 struct HiddenLayer {  // of a fully connected network
   int64_t units;
@@ -37,14 +44,16 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
   int layers, activation;                    // hidden layers computed here, below the last linear one
   HiddenLayer layer[MAX_LAYERS];
   const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
-  const int32_t* seen;                       // (D): how many of the hidden units each feature sees
+  const int32_t* seen;                       // (D): how many of the hidden units each feature sees; read through sees
   float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
   float *y, *ladj;                           // (D, N), (N)
   const float *gy, *gladj;                   // (D, N), (N)
   float *gx, *gh, *gweight, *gbias;
 
+  HEPFLOWS_ALWAYS int64_t sees(int64_t feature) const { return within(seen[feature], hidden); }
+
   // Where the saved parameters of a feature at an event begin; the next parameter follows after RAW_TILE
-  float* raw_at(int64_t feature, int64_t event) const {
+  HEPFLOWS_ALWAYS float* raw_at(int64_t feature, int64_t event) const {
     const int64_t blocks = (events + RAW_TILE - 1) / RAW_TILE;
     return raw + (feature * blocks + event / RAW_TILE) * spline.parameters() * RAW_TILE + event % RAW_TILE;
   }
@@ -54,7 +63,8 @@ struct Layer {  // a hidden layer of a MADE, units in ascending order of degree
   int64_t units;
   const float *weight, *bias;  // (units, units below), (units)
   const float* term;           // (units, N) what the context adds, or null
-  const int32_t* seen;         // (D): how many of its units each feature sees
+  const int32_t* seen;         // (D): how many of its units each feature sees; read through sees
+  HEPFLOWS_ALWAYS int64_t sees(int64_t feature) const { return within(seen[feature], units); }
 };
 
 struct SweepTask {  // the exact inverse of a masked autoregressive map
@@ -83,6 +93,9 @@ extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;
 
 // Call body(context, worker) for worker = 0 .. workers - 1 on the threads of the OpenMP runtime that torch has loaded, if any.
 void parallel(int workers, void (*body)(void* context, int worker), void* context);
+
+// Whether such a runtime was found.
+bool threaded();
 
 // Ask for large pages under fresh memory: what is written once and read once costs more in page faults than in arithmetic.
 void prefer_large_pages(void* memory, int64_t bytes);

@@ -112,13 +112,13 @@ PyObject* head_backward(PyObject*, PyObject* arguments) {
   unsigned long long x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias;
   PyObject* layers;
   if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
-                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &gy, &gladj,
-                        &gx, &gh, &gweight, &gbias))
+                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &gy,
+                        &gladj, &gx, &gh, &gweight, &gbias))
     return nullptr;
   if (!read_layers(layers, t)) return nullptr;
   t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
-  t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.seen = address<int32_t>(seen);
-  t.raw = address<float>(raw), t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
+  t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight);
+  t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
   t.gh = address<float>(gh), t.gweight = address<float>(gweight), t.gbias = address<float>(gbias);
   return run(in_use->head_backward, t, threads);
 }
@@ -159,6 +159,8 @@ PyObject* available(PyObject*, PyObject*) {
   return names;
 }
 
+PyObject* has_threads(PyObject*, PyObject*) { return PyBool_FromLong(threaded()); }
+
 PyObject* use(PyObject*, PyObject* arguments) {
   const char* name;
   if (!PyArg_ParseTuple(arguments, "s", &name)) return nullptr;
@@ -177,6 +179,7 @@ PyMethodDef methods[] = {{"spline", spline, METH_VARARGS, nullptr},
                          {"head_backward", head_backward, METH_VARARGS, nullptr},
                          {"sweep", sweep, METH_VARARGS, nullptr},
                          {"available", available, METH_NOARGS, nullptr},
+                         {"threaded", has_threads, METH_NOARGS, nullptr},
                          {"use", use, METH_VARARGS, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
 

@@ -25,27 +25,32 @@ HEPFLOWS_INLINE void rows(const float* weight, int64_t weight_stride, int64_t de
   V sums[R][N];
   for (int r = 0; r < R; ++r)
     for (int j = 0; j < N; ++j) sums[r][j] = set(bias[r]);
-  if constexpr (R * N < 8) {
-    // too few sums to hide the latency of one: the depth in four strands
-    V more[3][R][N];
+  // One or two rows are too few sums to hide the latency of one: the depth in strands. The order of a sum must depend on the rows
+  // alone, not on how many events stand beside: the result for an event is the same in every batch.
+  constexpr int S = R == 1 ? 4 : R == 2 ? 2 : 1;
+  if constexpr (S > 1) {
+    V more[S - 1][R][N];
     for (auto& strand : more)
       for (auto& row : strand)
         for (V& sum : row) sum = set(0.0f);
-    int64_t quarter = depth / 4;
-    for (int64_t k = 0; k < quarter; ++k) {
+    const int64_t part = depth / S;
+    for (int64_t k = 0; k < part; ++k) {
       for (int r = 0; r < R; ++r) {
         const float* w = weight + r * weight_stride + k;
         for (int j = 0; j < N; ++j) {
           const float* in = tile + k * T + j * W;
           sums[r][j] = fma(set(w[0]), load(in), sums[r][j]);
-          for (int q = 1; q < 4; ++q)
-            more[q - 1][r][j] = fma(set(w[q * quarter]), load(in + q * quarter * T), more[q - 1][r][j]);
+          for (int q = 1; q < S; ++q)
+            more[q - 1][r][j] = fma(set(w[q * part]), load(in + q * part * T), more[q - 1][r][j]);
         }
       }
     }
-    block<R, N>(weight + 4 * quarter, weight_stride, depth - 4 * quarter, tile + 4 * quarter * T, sums);
+    block<R, N>(weight + S * part, weight_stride, depth - S * part, tile + S * part * T, sums);
     for (int r = 0; r < R; ++r)
-      for (int j = 0; j < N; ++j) sums[r][j] = (sums[r][j] + more[0][r][j]) + (more[1][r][j] + more[2][r][j]);
+      for (int j = 0; j < N; ++j) {
+        if constexpr (S == 4) more[0][r][j] = more[0][r][j] + (more[1][r][j] + more[2][r][j]);
+        sums[r][j] = sums[r][j] + more[0][r][j];
+      }
   } else {
     block<R, N>(weight, weight_stride, depth, tile, sums);
   }

@@ -115,7 +115,7 @@ constexpr int T = W * NV;  // events of a tile
 
 // exp, to about one unit in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial in r
 HEPFLOWS_INLINE V exp(V x) {
-  x = min(max(x, set(-87.0f)), set(88.0f));
+  x = min(set(88.0f), max(set(-87.0f), x));  // in this order NaN stays NaN
   V n = round(x * set(1.44269504088896341f));
   V r = fnma(n, set(0.693359375f), x);
   r = fnma(n, set(-2.12194440e-4f), r);
@@ -147,7 +147,7 @@ HEPFLOWS_INLINE V log(V x) {
   V y = p * m * square;
   y = fma(n, set(-2.12194440e-4f), y);
   y = fnma(square, set(0.5f), y);
-  return fma(n, set(0.693359375f), m + y);
+  return fma(n, set(0.693359375f), m + y) + (x - x);  // NaN and infinity give NaN
 }
 
 // log(1 + x) for 0 <= x <= 1, without losing a small x

@@ -31,37 +31,57 @@ struct Bins {
     return sum;
   }
 
-  // t: position in the box, of x or, inverse, of y
-  __attribute__((always_inline)) void find(const Spline& s, const float* raw, long stride, V t) {
+  // t: position in the box, of x or, inverse, of y, from the left edge (0 to 1/2) or, where mirrored, from the right one (-1/2 to 0).
+  // Knots are sums of bin sizes from that edge: bins crowd at the edges, and there the sums are small and round little.
+  __attribute__((always_inline)) void find(const Spline& s, const float* raw, long stride, V t, M mirrored) {
     const int bins = KB ? KB : s.bins;
     sum_w = softmax(raw, stride, bins, ew);
     sum_h = softmax(raw + bins * stride, stride, bins, eh);
     const V scale_w = set(1.0f - bins * s.min_width) / sum_w, scale_h = set(1.0f - bins * s.min_height) / sum_h;
-    const V one = set(1.0f), edge = set(s.edge);
+    const V edge = set(s.edge);
+    V sizes_w[KB ? KB : MAX_BINS], sizes_h[KB ? KB : MAX_BINS], from_right_x[KB ? KB : MAX_BINS], from_right_y[KB ? KB : MAX_BINS];
+    V right_x = set(0.0f), right_y = set(0.0f);
+    for (int k = bins - 1; k >= 0; --k) {
+      sizes_w[k] = fma(ew[k], scale_w, set(s.min_width)), sizes_h[k] = fma(eh[k], scale_h, set(s.min_height));
+      from_right_x[k] = right_x = right_x - sizes_w[k], from_right_y[k] = right_y = right_y - sizes_h[k];
+    }
     const float* inner = raw + 2 * bins * stride;  // derivative at knot 1, or at knot 0 where the edges are free
-    V left_x = set(0.0f), left_y = set(0.0f), left_u = edge;
+    V from_left_x = set(0.0f), from_left_y = set(0.0f), left_u = edge;
     if (s.free_edges) {
       left_u = load(inner);
       inner += stride;
     }
-    V x1 = left_x, y1 = left_y;
     for (int k = 0; k < bins; ++k) {
-      const bool last = k == bins - 1;
-      V right_x = last ? one : left_x + fma(ew[k], scale_w, set(s.min_width));
-      V right_y = last ? one : left_y + fma(eh[k], scale_h, set(s.min_height));
-      V right_u = last && !s.free_edges ? edge : load(inner + k * stride);
+      V left_x = select(mirrored, from_right_x[k], from_left_x), left_y = select(mirrored, from_right_y[k], from_left_y);
+      V right_u = k == bins - 1 && !s.free_edges ? edge : load(inner + k * stride);
       if (k == 0) {
-        index = set(0.0f), x0 = left_x, y0 = left_y, x1 = right_x, y1 = right_y, u0 = left_u, u1 = right_u;
+        index = set(0.0f), x0 = left_x, y0 = left_y, w = sizes_w[0], h = sizes_h[0], u0 = left_u, u1 = right_u;
       } else {
         M here = ge(t, s.inverse ? left_y : left_x);
         index = select(here, set(static_cast<float>(k)), index);
-        x0 = select(here, left_x, x0), x1 = select(here, right_x, x1);
-        y0 = select(here, left_y, y0), y1 = select(here, right_y, y1);
+        x0 = select(here, left_x, x0), w = select(here, sizes_w[k], w);
+        y0 = select(here, left_y, y0), h = select(here, sizes_h[k], h);
         u0 = select(here, left_u, u0), u1 = select(here, right_u, u1);
       }
-      left_x = right_x, left_y = right_y, left_u = right_u;
+      from_left_x = from_left_x + sizes_w[k], from_left_y = from_left_y + sizes_h[k], left_u = right_u;
     }
-    w = x1 - x0, h = y1 - y0;
+  }
+};
+
+// Where W elements stand: in the box or not (NaN is not), and how far from which of its edges
+struct Place {
+  M inside, mirrored;
+  V edge, size, t;
+
+  HEPFLOWS_INLINE Place find(const Spline& s, V x) {
+    Place p;
+    V low = set(s.low), high = set(s.high), middle = set(0.5f * s.low + 0.5f * s.high);
+    p.inside = both(ge(x, low), ge(high, x));
+    x = select(p.inside, x, middle);  // harmless outside
+    p.mirrored = ge(x, middle);
+    p.edge = select(p.mirrored, high, low), p.size = set(s.high - s.low);
+    p.t = (x - p.edge) / p.size;
+    return p;
   }
 };
 
@@ -103,31 +123,30 @@ struct Bin {
 // W elements: x to y and log dy/dx, or back where s.inverse
 template <int KB>
 HEPFLOWS_INLINE void spline(const Spline& s, const float* raw, long stride, V x, V& y, V& ladj) {
-  const V low = set(s.low), size = set(s.high - s.low);
-  M inside = both(ge(x, low), ge(set(s.high), x));
-  V t = select(inside, (x - low) / size, set(0.5f));  // harmless outside, NaN included
+  const Place place = Place::find(s, x);
   Bins<KB> bins;
-  bins.find(s, raw, stride, t);
+  bins.find(s, raw, stride, place.t, place.mirrored);
   Bin b;
-  Bin::evaluate(b, s, bins, t);
+  Bin::evaluate(b, s, bins, place.t);
   V out = s.inverse ? fma(bins.w, b.theta, bins.x0) : fma(bins.h, b.numerator * b.inverse_denominator, bins.y0);
   V log_ratio = log(b.ratio);
-  y = select(inside, fma(out, size, low), x);
-  ladj = select(inside, s.inverse ? -log_ratio : log_ratio, set(0.0f));
+  y = select(place.inside, fma(out, place.size, place.edge), x);
+  ladj = select(place.inside, s.inverse ? -log_ratio : log_ratio, set(0.0f));
 }
 
 // Gradients of W elements: upstream gy, gl; returns that of x and writes those of the raw parameters, which may overwrite raw
 template <int KB>
 HEPFLOWS_INLINE V spline_backward(
     const Spline& s, const float* raw, long stride, V x, V gy, V gl, float* out, long out_stride) {
-  const V low = set(s.low), size = set(s.high - s.low), one = set(1.0f), two = set(2.0f), zero = set(0.0f);
+  const V one = set(1.0f), two = set(2.0f), zero = set(0.0f);
   const int count = KB ? KB : s.bins;
-  M inside = both(ge(x, low), ge(set(s.high), x));
-  V t = select(inside, (x - low) / size, set(0.5f));
+  const Place place = Place::find(s, x);
+  const M inside = place.inside;
+  const V size = place.size;
   Bins<KB> bins;
-  bins.find(s, raw, stride, t);
+  bins.find(s, raw, stride, place.t, place.mirrored);
   Bin b;
-  Bin::evaluate(b, s, bins, t);
+  Bin::evaluate(b, s, bins, place.t);
   V gin = select(inside, gy * size, zero), g_l = select(inside, gl, zero);
   V inverse_slope = one / b.slope, inverse_w = one / bins.w, straight = one - two * b.v, bend = one - two * b.theta;
   V rest = one - b.theta, id = b.inverse_denominator;

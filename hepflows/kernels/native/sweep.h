@@ -59,7 +59,7 @@ static void invert_tile(const SweepTask& o, const Known& known, int64_t first, i
   for (int64_t d = 0; d < o.features; ++d) {
     int64_t depth = d, below = o.features;
     for (int l = 0; l < o.layers; ++l) {
-      const int64_t seen = o.layer[l].seen[d];
+      const int64_t seen = std::max(done[l], o.layer[l].sees(d));
       if (seen > done[l]) settle(o, known, l, done[l], seen - done[l], below, depth, first, events, vectors);
       done[l] = depth = seen;
       below = o.layer[l].units;
@@ -105,6 +105,7 @@ static void sweep_worker(void* context, int worker) {
 }
 
 static int sweep(const SweepTask& o, int threads) {
+  if (!o.events) return 0;
   // no more than T events a tile, and as even as can be among the threads
   const int64_t vectors = (o.events + W - 1) / W;
   const int64_t tiles = std::max<int64_t>((vectors + NV - 1) / NV, std::min<int64_t>(threads, vectors));

@@ -27,8 +27,15 @@ void member(void* argument) {
 
 }  // namespace
 
-void parallel(int workers, void (*body)(void*, int), void* context) {
+static Fork runtime() {
   static const Fork fork = reinterpret_cast<Fork>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+  return fork;
+}
+
+bool threaded() { return runtime() != nullptr; }
+
+void parallel(int workers, void (*body)(void*, int), void* context) {
+  const Fork fork = runtime();
   Team team;
   team.workers = workers, team.body = body, team.context = context;
   if (workers > 1 && fork)
@@ -47,7 +54,7 @@ void prefer_large_pages(void* memory, int64_t bytes) {
 }
 
 Scratch::Scratch(int64_t floats) : data(nullptr) {
-  if (floats > 0) data = static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 127) / 64 * 64));
+  if (floats >= 0) data = static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 127) / 64 * 64));
 }
 
 Scratch::~Scratch() { std::free(data); }
