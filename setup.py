@@ -40,7 +40,7 @@ class BuildKernels(build_ext):
             SOURCES.parent / Path(self.get_ext_filename(ext.name)).name,
             Path(self.get_ext_fullpath(ext.name)),
         )
-        if self.in_place and not self.force and not newer_group(["setup.py", *ext.depends], str(built)):
+        if self.in_place and not self.force and not newer_group(ext.depends, str(built)):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(built, target)  # newer than its sources: no need to compile again
             return
@@ -71,7 +71,7 @@ setup(
         Extension(
             "hepflows.kernels._native",
             [str(SOURCES / "module.cpp"), str(SOURCES / "threads.cpp")],
-            depends=[str(path) for path in sorted(SOURCES.glob("*"))],
+            depends=["setup.py", *(str(path) for path in sorted(SOURCES.glob("*")))],
             extra_compile_args=FLAGS,
             language="c++",
             py_limited_api=True,
