@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 EDITABLE := --config-settings editable_mode=compat
 
-.PHONY: demo test test-slow lint docs wheel-test benchmark clean help
+KERNELS := setup.py $(wildcard hepflows/kernels/native/*)
+
+.PHONY: demo test test-slow lint docs wheel-test asan benchmark clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
-# torch first, at its tested version, so that nothing pulls in another build of it
-$(VENV)/base.stamp: pyproject.toml constraints.txt
+# torch first, at its tested version, so that nothing pulls in another build of it; a changed source of the kernels is compiled again
+$(VENV)/base.stamp: pyproject.toml constraints.txt $(KERNELS)
 	$(PYTHON) -c 'import sys; sys.exit("hepflows needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
@@ -50,11 +52,14 @@ lint: $(VENV)/lint.stamp ## ruff, mypy, layering
 docs: $(VENV)/docs.stamp ## build the site into docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
-wheel-test: $(VENV)/test.stamp ## build the wheel without a compiler and use it from an empty environment elsewhere
+wheel-test: $(VENV)/test.stamp ## build wheels without and with a compiler and use them from an empty environment elsewhere
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tests/wheel.sh
+
+asan: $(VENV)/test.stamp ## the tests of the compiled kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 3 minutes
+	VENV=$(VENV) sh tests/asan.sh
 
 benchmark: $(VENV)/test.stamp ## speed against nflows
 	$(BIN)/python -m tests.benchmarks.core
 
 clean: ## remove what was built, not what was run
-	rm -rf build dist *.egg-info docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist *.egg-info docs/_build .pytest_cache .mypy_cache .ruff_cache hepflows/kernels/_native*.so

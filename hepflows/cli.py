@@ -43,11 +43,15 @@ def root(
 
 @app.command()
 def info() -> None:
-    """Versions, threads and which kernels are in use.
+    """Versions, threads and which kernels are in use: those compiled for this processor, or the pure-torch reference, and why.
+
+    `HEPFLOWS_KERNELS=reference` (or `baseline`, `avx2`, `avx512`) chooses them by hand.
 
     Example: `hepflows info`
     """
     import torch
+
+    from hepflows.kernels import dispatch
 
     say(f"hepflows {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "numpy", "nflows", "h5py", "uproot", "scikit-learn"):
@@ -56,7 +60,8 @@ def info() -> None:
         except PackageNotFoundError:
             say(f"  {package} is not installed: pip install {package}")
     say(f"  threads: {torch.get_num_threads()}, CUDA: {'yes' if torch.cuda.is_available() else 'no'}")
-    say("  kernels: pure torch (splines, exact masked inverse)")
+    for line in dispatch.describe():
+        say(f"  {line}")
     say(f"  applications: {', '.join(sorted(point.name for point in _applications())) or 'none'}")
 
 

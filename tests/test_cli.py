@@ -46,6 +46,26 @@ def test_info_names_versions_kernels_and_applications(monkeypatch: pytest.Monkey
         assert word in text
 
 
+def test_info_says_which_kernels_and_why(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from hepflows.kernels import dispatch
+
+    for name in dispatch.available():
+        with dispatch.using(name):
+            assert run(monkeypatch, "info") == 0
+        text = capsys.readouterr().out
+        assert f"kernels: {name} (available: {', '.join(dispatch.available())})" in text
+        if name != "reference":
+            assert "OpenMP" in text
+        elif dispatch.compiled is not None:
+            assert "the reference was chosen by HEPFLOWS_KERNELS" in text
+    monkeypatch.setattr(dispatch, "compiled", None)
+    monkeypatch.setattr(dispatch, "_in_use", "reference")
+    assert run(monkeypatch, "info") == 0
+    text = capsys.readouterr().out
+    assert "kernels: reference (available: reference)" in text
+    assert "reinstall hepflows where a C++ compiler is found" in text
+
+
 def test_an_unknown_command_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "calorimeter", "trian") == 2
     assert "trian" in capsys.readouterr().err

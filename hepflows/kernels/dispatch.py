@@ -76,15 +76,15 @@ def threaded() -> bool:
 
 def describe() -> list[str]:
     """What `hepflows info` says about the kernels, a sentence a line."""
-    lines = [f"kernels: {in_use()} of {', '.join(available())}"]
+    lines = [f"kernels: {in_use()} (available: {', '.join(available())})"]
     if compiled is None:
         lines.append("no compiled kernels: reinstall hepflows where a C++ compiler is found (CXX) to have them")
     elif in_use() == "reference":
         lines.append(f"the reference was chosen by {_VARIABLE}: unset it to have the compiled kernels")
     elif threaded():
-        lines[0] += "; they share the threads of torch's OpenMP"
+        lines[0] += ", on the threads of torch's OpenMP"
     else:
-        lines[0] += "; one thread, since no GNU-compatible OpenMP is loaded whose threads they could share"
+        lines[0] += ", on one thread: torch has loaded no OpenMP of the GNU kind whose threads they could share"
     return lines
 
 

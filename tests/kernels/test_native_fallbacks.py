@@ -170,7 +170,7 @@ def test_chosen_by_the_environment(value: str, warnings: int, monkeypatch: pytes
     used, description, works = done.stdout.splitlines()[:3]
     expected = "reference" if value == "reference" else native.available()[0]
     assert used == f"{expected} {warnings}"
-    assert f"kernels: {expected} of" in description
+    assert f"kernels: {expected} (available: " in description
     assert ("HEPFLOWS_KERNELS" in description) == (value == "reference" and dispatch.compiled is not None)
     assert works == "True"
 

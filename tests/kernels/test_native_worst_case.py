@@ -38,7 +38,7 @@ def errors(got: list[Tensor], exact: list[Tensor], gradients_at: Tensor) -> list
 @pytest.mark.parametrize("sd", [2.0, 4.0])
 def test_worst_case_is_no_worse_than_nflows(kernels: str, sd: float, inverse: bool) -> None:
     """The median over seeds of the largest error. The largest of many heavy-tailed errors varies by tens of per cent from one set of
-    seeds to the next, hence the allowance of 1.2; measured are ratios of 0.01 to 0.8.
+    seeds to the next, hence the allowance of 1.2; measured are ratios of 0.02 to 0.8.
     """
     shape = replace(SHAPE, inverse=inverse)
     ours_worst, theirs_worst = [], []
