@@ -58,7 +58,8 @@ wheel-test: $(VENV)/test.stamp ## build wheels without and with a compiler and u
 asan: $(VENV)/test.stamp ## the tests of the compiled kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 3 minutes
 	VENV=$(VENV) sh tests/asan.sh
 
-benchmark: $(VENV)/test.stamp ## speed against nflows
+benchmark: $(VENV)/test.stamp ## speed, accuracy and memory against nflows, zuko and normflows, 15 minutes
+	$(PIP) $(EDITABLE) -e '.[benchmark]'
 	$(BIN)/python -m tests.benchmarks.core
 
 clean: ## remove what was built, not what was run

@@ -93,11 +93,11 @@ def main() -> None:
             f"accuracy, float32 against float64, weights x {scale:g}": accuracy(scale) for scale in (1.0, 2.0, 3.0)
         },
         "op": lambda: rows.spline_op(repeats),
-        "coupling": lambda: rows.coupling(repeats),
+        "coupling": lambda: rows.coupling(repeats, gemm),
         "maf": lambda: rows.maf_training(repeats, gemm),
         "sampling": lambda: rows.maf_sampling(repeats, gemm),
         "residual": lambda: rows.maf_sampling(repeats, gemm, residual=True),
-        "headline": lambda: rows.headline(repeats),
+        "headline": lambda: rows.headline(repeats, gemm),
         "threads": lambda: rows.threads(repeats),
         "memory": memory,
     }

@@ -129,8 +129,13 @@ def normflows_maf() -> Any:
     return normflows.ConditionalNormalizingFlow(base, [flow])
 
 
-def triangular_flops(flow: Flow) -> int:
-    """Floating-point operations of one event in one pass that computes only what the masks allow."""
-    return sum(
-        2 * int(module.mask.sum()) for module in flow.modules() if isinstance(getattr(module, "mask", None), Tensor)
-    )
+def network_flops(flow: Flow) -> int:
+    """Floating-point operations of one event in one pass of the networks, counting only what the masks allow."""
+    flops = 0
+    for module in flow.modules():
+        mask = getattr(module, "mask", None)
+        if isinstance(mask, Tensor):
+            flops += 2 * int(mask.sum())
+        elif isinstance(module, nn.Linear):
+            flops += 2 * module.weight.numel()
+    return flops

@@ -77,12 +77,12 @@ def spline_op(repeats: int) -> Rows:
         torch.autograd.grad((y.sum() + ladj.sum()), [our_x, our_raw])
         return y
 
-    difference = float((theirs_step() - ours_step().T).abs().max().detach())
+    difference = _small(float((theirs_step() - ours_step().T).abs().max().detach()))
     row = compare({"nflows": theirs_step, **both(ours_step)}, repeats)
     return {"RQS op, forward + backward, 1000 x 504": {**row, "max_difference": difference}}
 
 
-def coupling(repeats: int, batch: int = 10_000) -> Rows:
+def coupling(repeats: int, gemm: Gemm, batch: int = 10_000) -> Rows:
     """Coupling flow, D = 10, six layers, 2 x 64: density, training step, sampling."""
     pair, zuko, normflows = models.coupling(), models.zuko_coupling(), models.normflows_coupling()
     torch.manual_seed(1)
@@ -101,10 +101,9 @@ def coupling(repeats: int, batch: int = 10_000) -> Rows:
         "zuko": without_gradients(lambda: zuko().sample((batch,))),
         "normflows": without_gradients(lambda: normflows.sample(batch)),
     }
-    rows = {
-        f"{name}: log_prob": {**compare(densities, repeats), "max_difference": difference},
-        f"{name}: sample": compare(samples, repeats),
-    }
+    flops = batch * models.network_flops(pair.hepflows)
+    rows = {f"{name}: log_prob": {**compare(densities, repeats), "max_difference": difference}}
+    rows[f"{name}: sample"] = compare(samples, repeats)
     steps = {
         "nflows": step(pair.nflows, lambda: -pair.nflows.log_prob(x).mean()),
         **both(step(pair.hepflows, lambda: -pair.hepflows.log_prob(x).mean())),
@@ -112,6 +111,8 @@ def coupling(repeats: int, batch: int = 10_000) -> Rows:
         "normflows": step(normflows, lambda: normflows.forward_kld(x)),
     }
     rows[f"{name}: training step"] = compare(steps, repeats)
+    for title, row in rows.items():
+        row |= _limit(row, flops * (3 if title.endswith("step") else 1), gemm)
     return rows
 
 
@@ -120,7 +121,7 @@ def maf_training(repeats: int, gemm: Gemm) -> Rows:
     rows = {}
     for batch in (200, 1000):
         pair, zuko, normflows = models.maf(), models.zuko_maf(), models.normflows_maf()
-        flops = 3 * models.triangular_flops(pair.hepflows)  # forward, and two products backward
+        flops = 3 * models.network_flops(pair.hepflows)  # forward, and two products backward
         torch.manual_seed(1)
         x, context = 3 * torch.randn(batch, FEATURES), torch.randn(batch, CONTEXT)
         difference = _difference(pair, x, context)
@@ -138,35 +139,34 @@ def maf_training(repeats: int, gemm: Gemm) -> Rows:
 
 @torch.no_grad()
 def maf_sampling(repeats: int, gemm: Gemm, *, residual: bool = False) -> Rows:
-    """The exact inverse of one MAF block against one nflows pass times D, and against a true inverse of nflows."""
+    """The exact inverse of one MAF block against a true inverse of nflows, and against one of its passes times D."""
     pair = models.maf(residual=residual)
     theirs, ours = pair.nflows._transform._transforms[0], pair.hepflows.bijection
-    kind = "residual MAF" if residual else "MAF"
-    rows = {}
-    flops = models.triangular_flops(pair.hepflows)
+    kind = "residual MAF D=504" if residual else "MAF D=504"
+    torch.manual_seed(1)
+    z, context = torch.randn(1000, FEATURES), torch.randn(1000, CONTEXT)
+    few = slice(0, 16)
+    difference = (theirs.inverse(z[few], context[few])[0] - ours.inverse(z[few], context[few])[0]).abs().max()
+    checked = {"max_difference": _small(float(difference))}
+    true = {
+        "nflows": lambda: theirs.inverse(z[few], context[few]),
+        **both(lambda: ours.inverse(z[few], context[few])),
+    }
+    rows = {f"{kind}, sampling, B=16, nflows = its own inverse": {**compare(true, 2), **checked}}
     for batch in (100, 1000):
-        torch.manual_seed(1)
-        z, context = torch.randn(batch, FEATURES), torch.randn(batch, CONTEXT)
+        part = slice(0, batch)
         competitors = {
-            "nflows": lambda z=z, c=context: theirs(z, c),
-            **both(lambda z=z, c=context: ours.inverse(z, c)),
+            "nflows": lambda part=part: theirs(z[part], context[part]),
+            **both(lambda part=part: ours.inverse(z[part], context[part])),
         }
         row = compare(competitors, repeats, factor=FEATURES)
-        rows[f"{kind} D=504, sampling, B={batch}, nflows = one pass x 504"] = {
-            **row,
-            **_limit(row, flops * batch, gemm),
-        }
-    few = slice(0, 16)
-    z, context = z[few], context[few]
-    competitors = {"nflows": lambda: theirs.inverse(z, context), **both(lambda: ours.inverse(z, context))}
-    row = compare(competitors, 2)
-    difference = float((theirs.inverse(z, context)[0] - ours.inverse(z, context)[0]).abs().max())
-    rows[f"{kind} D=504, sampling, B=16, nflows = its own inverse"] = {**row, "max_difference": difference}
+        row |= _limit(row, models.network_flops(pair.hepflows) * batch, gemm)
+        rows[f"{kind}, sampling, B={batch}, nflows = one pass x 504"] = row
     return rows
 
 
 @torch.no_grad()
-def headline(repeats: int, blocks: int = 8, batch: int = 1000) -> Rows:
+def headline(repeats: int, gemm: Gemm, blocks: int = 8, batch: int = 1000) -> Rows:
     """The exact teacher, a MAF of ours, against an IAF student of the same size built with nflows: samples end to end."""
     teacher, student = models.maf(blocks).hepflows, models.iaf(blocks)
     torch.manual_seed(1)
@@ -176,7 +176,8 @@ def headline(repeats: int, blocks: int = 8, batch: int = 1000) -> Rows:
         **both(lambda: teacher.sample(1, context, generator=torch.Generator().manual_seed(0))),
     }
     name = f"{blocks} blocks end to end, B={batch}: our exact MAF against an nflows IAF student"
-    return {name: compare(competitors, repeats)}
+    row = compare(competitors, repeats)
+    return {name: row | _limit(row, models.network_flops(teacher) * batch, gemm)}
 
 
 def threads(repeats: int) -> Rows:
@@ -227,4 +228,12 @@ def _difference(pair: Pair, x: Tensor, context: Tensor | None = None) -> float:
     """Largest relative difference of the log densities."""
     with torch.no_grad():
         theirs, ours = pair.nflows.log_prob(x, context), pair.hepflows.log_prob(x, context)
-    return float(((theirs - ours) / theirs).abs().max())
+    return _small(float(((theirs - ours) / theirs).abs().max()))
+
+
+def _small(difference: float) -> float:
+    """Nothing is timed before the outputs agree."""
+    if not difference < 1e-2:
+        message = f"the outputs of nflows and hepflows differ by {difference:.3g}"
+        raise RuntimeError(message)
+    return difference
