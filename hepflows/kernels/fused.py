@@ -180,18 +180,20 @@ class _Head(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         features, events = x.shape
         y, ladj = torch.empty_like(x), x.new_empty(events)
-        raw = None
+        raw = last = None
         if any(ctx.needs_input_grad):
-            raw = _saved(x, features, -(-events // _native.RAW_TILE), shape.parameters, _native.RAW_TILE)
+            blocks, width = -(-events // _native.RAW_TILE), _native.RAW_TILE
+            raw = _saved(x, features, blocks, shape.parameters, width)
+            last = _saved(x, blocks, weight.shape[1], width) if hidden else None
         sizes = (features, len(h), weight.shape[1], events, activation_number(activation) or 0, _layers(hidden))
-        _native.head(threads(), shape.fields(), *sizes, *addresses(x, h, weight, bias, seen, raw, y, ladj))
-        ctx.save_for_backward(x, h, weight, bias, seen, raw, *hidden)
+        _native.head(threads(), shape.fields(), *sizes, *addresses(x, h, weight, bias, seen, raw, last, y, ladj))
+        ctx.save_for_backward(x, h, weight, bias, seen, raw, last, *hidden)
         ctx.shape, ctx.activation = shape, activation
         return y, ladj
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor, gladj: Tensor) -> tuple[Tensor | None, ...]:
-        x, h, weight, bias, seen, raw, *hidden = ctx.saved_tensors
+        x, h, weight, bias, seen, raw, last, *hidden = ctx.saved_tensors
         shape: SplineShape = ctx.shape
         if torch.is_grad_enabled() or not plain(gy, gladj):
             function = _HeadReference(seen, shape, ctx.activation)
@@ -202,7 +204,7 @@ class _Head(torch.autograd.Function):
         first, rest = _parted(gradients)
         number = activation_number(ctx.activation) or 0
         sizes = (len(x), len(h), weight.shape[1], x.shape[1], number, _layers(hidden, rest))
-        _native.head_backward(threads(), shape.fields(), *sizes, *addresses(x, h, weight, seen, raw, gy, gladj, *first))
+        _native.head_backward(threads(), shape.fields(), *sizes, *addresses(x, h, weight, seen, raw, last, gy, gladj, *first))
         return *first, None, None, None, *rest
 
 

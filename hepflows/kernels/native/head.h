@@ -64,7 +64,8 @@ static void forward_worker(void* context, int worker) {
       const int64_t first = tile_index * T;
       const int count = static_cast<int>(std::min<int64_t>(T, o.events - first));
       load_tile(o.h, o.inputs, o.events, first, count, tile.get());
-      last = hidden_forward(o, vectors_of(count), tile.get());
+      last = hidden_forward(o, o.layers, vectors_of(count), tile.get());
+      if (o.last && piece % f.ranges == 0) keep_last(o, first, vectors_of(count), last);
       loaded = tile_index;
     }
     const int64_t from = range * f.per_range, to = std::min(o.features, from + f.per_range);

@@ -70,6 +70,9 @@ static int64_t group_of(const HeadTask& o, int64_t d) {
   return count;
 }
 
+// Whether the first group of features touches all hidden units, so that their gradients need not start at zero
+static bool dense(const HeadTask& o) { return o.sees(0) == o.hidden; }
+
 template <int KB>
 static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int64_t count, const Gradients& into) {
   const int64_t p = o.spline.parameters(), stride = c.tiles * T, rows = count * p, depth = o.sees(from);
@@ -84,7 +87,7 @@ static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int6
                                    load(o.gladj + n, lanes), upstream, stride);
         store(o.gx + at, gx, lanes);
       }
-    transposed(vectors_of(events), rows, o.weight + from * p * o.hidden, o.hidden, depth, c.upstream + t * T, stride,
+    transposed(vectors_of(events), from == 0 && dense(o), rows, o.weight + from * p * o.hidden, o.hidden, depth, c.upstream + t * T, stride,
                c.gh + t * o.hidden * T);
   }
   for (int64_t r = 0; r < rows; ++r) {
@@ -144,22 +147,22 @@ static void backward_worker(void* context, int worker) {
       for (int64_t t = 0; t < c.tiles; ++t) {
         float* tile = tiles.get() + t * rows * T;
         load_tile(o.h, o.inputs, o.events, c.first + t * T, count(t), tile);
-        const float* last = hidden_forward(o, vectors_of(count(t)), tile);
+        hidden_forward(o, o.layers - 1, vectors_of(count(t)), tile);
+        float* last = tile + (rows - o.hidden) * T;
+        recall_last(o, c.first + t * T, vectors_of(count(t)), last);
         transpose(last, o.hidden, count(t), T, by_event.get() + t * T * width, width);
       }
     } else {
       transpose(o.h + c.first, o.hidden, c.events, o.events, by_event.get(), width);
     }
-    std::fill(gh.get(), gh.get() + c.tiles * T * o.hidden, 0.0f);
+    if (!dense(o) || !f.by_event) std::fill(gh.get(), gh.get() + c.tiles * T * o.hidden, 0.0f);
     groups([&](int64_t d, int64_t count) { group_backward<KB>(o, c, d, count, into); });
     for (int64_t t = 0; t < c.tiles; ++t) {
       float* g = gh.get() + t * o.hidden * T;
-      if (o.layers) {
-        std::copy(g, g + o.hidden * T, spare.get());
-        g = hidden_backward(o, count(t), tiles.get() + t * rows * T, spare.get(), spare.get() + widest * T,
-                            spare_by_event.get(), into);
-      }
-      store_tile(g, o.inputs, ginput, o.events, c.first + t * T, count(t));
+      const float* ginputs = o.layers ? hidden_backward(o, count(t), tiles.get() + t * rows * T, g, spare.get(),
+                                                        spare.get() + widest * T, spare_by_event.get(), into)
+                                      : g;
+      store_tile(ginputs, o.inputs, ginput, o.events, c.first + t * T, count(t));
     }
   }
 }

@@ -15,10 +15,10 @@ static int64_t rows_of(const HeadTask& o) {
   return rows;
 }
 
-// From the input at the start of a tile of activations to the last hidden layer at its end; returns where that begins
-static float* hidden_forward(const HeadTask& o, int vectors, float* tile) {
+// From the input at the start of a tile of activations through that many hidden layers; returns where the last of them begins
+static float* hidden_forward(const HeadTask& o, int layers, int vectors, float* tile) {
   int64_t below = o.inputs;
-  for (int l = 0; l < o.layers; ++l) {
+  for (int l = 0; l < layers; ++l) {
     const HiddenLayer& layer = o.layer[l];
     float* out = tile + below * T;
     linear(vectors, layer.units, layer.weight, below, below, tile, layer.bias, out, T);
@@ -32,15 +32,26 @@ static float* hidden_forward(const HeadTask& o, int vectors, float* tile) {
   return tile;
 }
 
+// The last hidden units of a tile into the memory that is kept for the backward pass, or back from it
+HEPFLOWS_INLINE void keep_last(const HeadTask& o, int64_t first, int vectors, const float* tile) {
+  for (int j = 0; j < vectors; ++j)
+    for (int64_t i = 0; i < o.hidden; ++i) store(o.last_at(first + j * W) + i * RAW_TILE, load(tile + i * T + j * W));
+}
+
+HEPFLOWS_INLINE void recall_last(const HeadTask& o, int64_t first, int vectors, float* tile) {
+  for (int j = 0; j < vectors; ++j)
+    for (int64_t i = 0; i < o.hidden; ++i) store(tile + i * T + j * W, load(o.last_at(first + j * W) + i * RAW_TILE));
+}
+
 // Where a worker adds up the gradients of the weights
 struct Gradients {
   float *weight, *bias, *layer_weight[MAX_LAYERS], *layer_bias[MAX_LAYERS];
 };
 
-// From the gradient of the last hidden activations, (units, T), to that of the input, which replaces it in g; by_event and spare are
-// scratch for a tile of the widest layer
-static float* hidden_backward(const HeadTask& o, int events, const float* tile, float* g, float* spare, float* by_event,
-                              const Gradients& into) {
+// From the gradient g of the last hidden activations, (units, T), which is overwritten, to that of the input, which it returns; spare is
+// room for two tiles, by_event for one, of the widest layer
+static const float* hidden_backward(const HeadTask& o, int events, const float* tile, float* g, float* spare,
+                                    float* other_spare, float* by_event, const Gradients& into) {
   const int vectors = vectors_of(events);
   const float* layer_end = tile + rows_of(o) * T;
   for (int l = o.layers - 1; l >= 0; --l) {
@@ -59,9 +70,9 @@ static float* hidden_backward(const HeadTask& o, int events, const float* tile, 
     }
     transpose(in, below, events, T, by_event, width);
     outer(layer.units, below, events, g, T, by_event, width, into.layer_weight[l], below);
-    std::fill(spare, spare + below * T, 0.0f);
-    transposed(vectors, layer.units, layer.weight, below, below, g, T, spare);
-    std::swap(g, spare);
+    transposed(vectors, true, layer.units, layer.weight, below, below, g, T, spare);
+    g = spare;
+    std::swap(spare, other_spare);
     layer_end = out;
   }
   return g;

@@ -46,6 +46,7 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
   const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees; read through sees
   float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
+  float *last;                               // (blocks, H, RAW_TILE): likewise, the last hidden units, where there are layers
   float *y, *ladj;                           // (D, N), (N)
   const float *gy, *gladj;                   // (D, N), (N)
   float *gx, *gh, *gweight, *gbias;
@@ -57,6 +58,7 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
     const int64_t blocks = (events + RAW_TILE - 1) / RAW_TILE;
     return raw + (feature * blocks + event / RAW_TILE) * spline.parameters() * RAW_TILE + event % RAW_TILE;
   }
+  HEPFLOWS_ALWAYS float* last_at(int64_t event) const { return last + event / RAW_TILE * hidden * RAW_TILE + event % RAW_TILE; }
 };
 
 struct Layer {  // a hidden layer of a MADE, units in ascending order of degree

@@ -93,15 +93,17 @@ PyObject* head(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
   long long features, inputs, hidden, events;
-  unsigned long long x, h, weight, bias, seen, raw, y, ladj;
+  unsigned long long x, h, weight, bias, seen, raw, last, y, ladj;
   PyObject* layers;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
-                        &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &bias, &seen, &raw, &y, &ladj))
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
+                        &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &bias, &seen, &raw, &last, &y,
+                        &ladj))
     return nullptr;
   if (!read_layers(layers, t)) return nullptr;
   t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.bias = address<float>(bias);
-  t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.y = address<float>(y), t.ladj = address<float>(ladj);
+  t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.last = address<float>(last);
+  t.y = address<float>(y), t.ladj = address<float>(ladj);
   return run(in_use->head, t, threads);
 }
 
@@ -109,16 +111,17 @@ PyObject* head_backward(PyObject*, PyObject* arguments) {
   HeadTask t{};
   int threads;
   long long features, inputs, hidden, events;
-  unsigned long long x, h, weight, seen, raw, gy, gladj, gx, gh, gweight, gbias;
+  unsigned long long x, h, weight, seen, raw, last, gy, gladj, gx, gh, gweight, gbias;
   PyObject* layers;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
-                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &gy,
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
+                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &last, &gy,
                         &gladj, &gx, &gh, &gweight, &gbias))
     return nullptr;
   if (!read_layers(layers, t)) return nullptr;
   t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight);
-  t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
+  t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.last = address<float>(last);
+  t.gy = address<float>(gy), t.gladj = address<float>(gladj), t.gx = address<float>(gx);
   t.gh = address<float>(gh), t.gweight = address<float>(gweight), t.gbias = address<float>(gbias);
   return run(in_use->head_backward, t, threads);
 }

@@ -85,13 +85,14 @@ HEPFLOWS_INLINE void linear(int vectors, int64_t count, const float* weight, int
   return linear<1>(count, weight, weight_stride, depth, tile, bias, out, out_stride);
 }
 
-// tile[k, :] += sum over r of weight[r, k] in[r, :], for k = 0 .. depth - 1: R values of k and N vectors at a time
+// tile[k, :] += sum over r of weight[r, k] in[r, :], for k = 0 .. depth - 1: R values of k and N vectors at a time; a fresh tile
+// starts at zero, whatever it holds
 template <int R, int N>
-HEPFLOWS_INLINE void spread(int64_t count, const float* weight, int64_t weight_stride, const float* in, int64_t in_stride,
-                            float* tile) {
+HEPFLOWS_INLINE void spread(bool fresh, int64_t count, const float* weight, int64_t weight_stride, const float* in,
+                            int64_t in_stride, float* tile) {
   V sums[R][N];
   for (int i = 0; i < R; ++i)
-    for (int j = 0; j < N; ++j) sums[i][j] = load(tile + i * T + j * W);
+    for (int j = 0; j < N; ++j) sums[i][j] = fresh ? set(0.0f) : load(tile + i * T + j * W);
   for (int64_t r = 0; r < count; ++r) {
     V v[N];
     for (int j = 0; j < N; ++j) v[j] = load(in + r * in_stride + j * W);
@@ -105,18 +106,18 @@ HEPFLOWS_INLINE void spread(int64_t count, const float* weight, int64_t weight_s
 }
 
 template <int N>
-static void transposed(int64_t count, const float* weight, int64_t weight_stride, int64_t depth, const float* in,
+static void transposed(bool fresh, int64_t count, const float* weight, int64_t weight_stride, int64_t depth, const float* in,
                        int64_t in_stride, float* tile) {
   int64_t k = 0;
-  for (; k + MR <= depth; k += MR) spread<MR, N>(count, weight + k, weight_stride, in, in_stride, tile + k * T);
-  for (; k < depth; ++k) spread<1, N>(count, weight + k, weight_stride, in, in_stride, tile + k * T);
+  for (; k + MR <= depth; k += MR) spread<MR, N>(fresh, count, weight + k, weight_stride, in, in_stride, tile + k * T);
+  for (; k < depth; ++k) spread<1, N>(fresh, count, weight + k, weight_stride, in, in_stride, tile + k * T);
 }
 
-HEPFLOWS_INLINE void transposed(int vectors, int64_t count, const float* weight, int64_t weight_stride, int64_t depth,
+HEPFLOWS_INLINE void transposed(int vectors, bool fresh, int64_t count, const float* weight, int64_t weight_stride, int64_t depth,
                                 const float* in, int64_t in_stride, float* tile) {
-  if (NV > 2 && vectors > 2) return transposed<NV>(count, weight, weight_stride, depth, in, in_stride, tile);
-  if (vectors == 2) return transposed<2>(count, weight, weight_stride, depth, in, in_stride, tile);
-  return transposed<1>(count, weight, weight_stride, depth, in, in_stride, tile);
+  if (NV > 2 && vectors > 2) return transposed<NV>(fresh, count, weight, weight_stride, depth, in, in_stride, tile);
+  if (vectors == 2) return transposed<2>(fresh, count, weight, weight_stride, depth, in, in_stride, tile);
+  return transposed<1>(fresh, count, weight, weight_stride, depth, in, in_stride, tile);
 }
 
 // out[r, :width] += sum over events b of a[r, b] by_event[b, :width], R rows and N vectors of the width
@@ -197,30 +198,17 @@ HEPFLOWS_INLINE void store_tile(const float* tile, int64_t rows, float* matrix, 
     }
 }
 
-// out[b, k] = in[k, b], in blocks of four by four, sixteen events (a cache line) at a time
+// out[b, k] = in[k, b], a block of B rows and B events (registers) at a time, its edges one by one
 static void transpose(const float* in, int64_t rows, int64_t events, int64_t in_stride, float* out, int64_t out_stride) {
-  typedef float Four __attribute__((vector_size(16)));
-  for (int64_t b0 = 0; b0 < events; b0 += 16) {
-    const int64_t b1 = b0 + 16 < events ? b0 + 16 : events;
+  int64_t b = 0;
+  for (; b + B <= events; b += B) {
     int64_t k = 0;
-    for (; k + 4 <= rows; k += 4) {
-      const float* from = in + k * in_stride;
-      int64_t b = b0;
-      for (; b + 4 <= b1; b += 4) {
-        Four x[4];
-        for (int i = 0; i < 4; ++i) std::memcpy(&x[i], from + i * in_stride + b, sizeof(Four));
-        Four p = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), q = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
-        Four r = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), s = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
-        x[0] = __builtin_shufflevector(p, r, 0, 1, 4, 5), x[1] = __builtin_shufflevector(p, r, 2, 3, 6, 7);
-        x[2] = __builtin_shufflevector(q, s, 0, 1, 4, 5), x[3] = __builtin_shufflevector(q, s, 2, 3, 6, 7);
-        for (int i = 0; i < 4; ++i) std::memcpy(out + (b + i) * out_stride + k, &x[i], sizeof(Four));
-      }
-      for (; b < b1; ++b)
-        for (int i = 0; i < 4; ++i) out[b * out_stride + k + i] = from[i * in_stride + b];
-    }
+    for (; k + B <= rows; k += B) transpose_block(in + k * in_stride + b, in_stride, out + b * out_stride + k, out_stride);
     for (; k < rows; ++k)
-      for (int64_t b = b0; b < b1; ++b) out[b * out_stride + k] = in[k * in_stride + b];
+      for (int64_t i = b; i < b + B; ++i) out[i * out_stride + k] = in[k * in_stride + i];
   }
+  for (; b < events; ++b)
+    for (int64_t k = 0; k < rows; ++k) out[b * out_stride + k] = in[k * in_stride + b];
 }
 
 HEPFLOWS_INLINE int vectors_of(int count) { return (count + W - 1) / W; }

@@ -113,18 +113,59 @@ HEPFLOWS_INLINE float sum(V a) { return (a[0] + a[1]) + (a[2] + a[3]); }
 
 constexpr int T = W * NV;  // events of a tile
 
-// exp, to about one unit in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial in r
+#if defined(__AVX512F__)
+
+constexpr int B = 16;
+// Transpose 16 x 16 numbers: pairs within four, fours within sixteen, then the four quarters
+HEPFLOWS_INLINE void transpose_block(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  V x[16], y[16];
+  for (int i = 0; i < 16; ++i) x[i] = load(in + i * in_stride);
+  for (int i = 0; i < 16; i += 4) {
+    V a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    V c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+    y[i] = _mm512_shuffle_ps(a, c, 0x44), y[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+    y[i + 2] = _mm512_shuffle_ps(b, d, 0x44), y[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {  // y[4 q + i] holds events i, 4 + i, 8 + i, 12 + i of rows 4 q .. 4 q + 3
+    V a = _mm512_shuffle_f32x4(y[i], y[i + 4], 0x88), b = _mm512_shuffle_f32x4(y[i], y[i + 4], 0xdd);
+    V c = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0x88), d = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0xdd);
+    store(out + i * out_stride, _mm512_shuffle_f32x4(a, c, 0x88));
+    store(out + (4 + i) * out_stride, _mm512_shuffle_f32x4(b, d, 0x88));
+    store(out + (8 + i) * out_stride, _mm512_shuffle_f32x4(a, c, 0xdd));
+    store(out + (12 + i) * out_stride, _mm512_shuffle_f32x4(b, d, 0xdd));
+  }
+}
+
+#else
+
+constexpr int B = 4;
+HEPFLOWS_INLINE void transpose_block(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  typedef float Four __attribute__((vector_size(16)));
+  Four x[4];
+  for (int i = 0; i < 4; ++i) std::memcpy(&x[i], in + i * in_stride, sizeof(Four));
+  Four p = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), q = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+  Four r = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), s = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+  x[0] = __builtin_shufflevector(p, r, 0, 1, 4, 5), x[1] = __builtin_shufflevector(p, r, 2, 3, 6, 7);
+  x[2] = __builtin_shufflevector(q, s, 0, 1, 4, 5), x[3] = __builtin_shufflevector(q, s, 2, 3, 6, 7);
+  for (int i = 0; i < 4; ++i) std::memcpy(out + i * out_stride, &x[i], sizeof(Four));
+}
+
+#endif
+
+// exp, to about one unit in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, then 1 + r + r^2 p(r), p of least relative error
 HEPFLOWS_INLINE V exp(V x) {
   x = min(set(88.0f), max(set(-87.0f), x));  // in this order NaN stays NaN
   V n = round(x * set(1.44269504088896341f));
-  V r = fnma(n, set(0.693359375f), x);
-  r = fnma(n, set(-2.12194440e-4f), r);
-  V p = set(1.9875691500e-4f);
-  p = fma(p, r, set(1.3981999507e-3f));
-  p = fma(p, r, set(8.3334519073e-3f));
-  p = fma(p, r, set(4.1665795894e-2f));
-  p = fma(p, r, set(1.6666665459e-1f));
-  p = fma(p, r, set(5.0000001201e-1f));
+#if defined(__FMA__) || defined(__AVX512F__)
+  V r = fnma(n, set(0.693147182f), x);  // exact but for the 2e-9 that are missing from ln 2
+#else
+  V r = fnma(n, set(-2.12194440e-4f), fnma(n, set(0.693359375f), x));
+#endif
+  V p = set(1.3814612984e-3f);
+  p = fma(p, r, set(8.3687098426e-3f));
+  p = fma(p, r, set(4.1668387367e-2f));
+  p = fma(p, r, set(1.6666520690e-1f));
+  p = fma(p, r, set(4.9999993452e-1f));
   return scale2(fma(p, r * r, r) + set(1.0f), n);
 }
 
@@ -150,11 +191,11 @@ HEPFLOWS_INLINE V log(V x) {
   return fma(n, set(0.693359375f), m + y) + (x - x);  // NaN and infinity give NaN
 }
 
-// log(1 + x) for 0 <= x <= 1, without losing a small x
+// log(1 + x) for 0 <= x <= 1, without losing a small x: what u = 1 + x has rounded off, c, comes back as c / u, for which
+// c (3 - u) / 2 is near enough, c being at most half a unit of u in the last place
 HEPFLOWS_INLINE V log1p(V x) {
-  V one = set(1.0f), u = one + x, d = u - one;
-  M tiny = eq(d, set(0.0f));
-  return select(tiny, x, log(u) * (x / select(tiny, one, d)));
+  V u = set(1.0f) + x, c = x - (u - set(1.0f));
+  return fma(c, fnma(set(0.5f), u, set(1.5f)), log(u));
 }
 
 }  // namespace HEPFLOWS_ISA

@@ -17,7 +17,7 @@ HEPFLOWS_INLINE V sigmoid(V u) {
 template <int KB>
 struct Bins {
   V ew[KB ? KB : MAX_BINS], eh[KB ? KB : MAX_BINS];  // softmax before normalisation
-  V sum_w, sum_h;
+  V over_w, over_h;  // one over their sums
   V index, x0, y0, w, h, u0, u1;  // of the bin that holds the element: its number, corner, sizes and raw derivatives
 
   HEPFLOWS_INLINE V softmax(const float* raw, long stride, int bins, V* e) {
@@ -35,9 +35,9 @@ struct Bins {
   // Knots are sums of bin sizes from that edge: bins crowd at the edges, and there the sums are small and round little.
   __attribute__((always_inline)) void find(const Spline& s, const float* raw, long stride, V t, M mirrored) {
     const int bins = KB ? KB : s.bins;
-    sum_w = softmax(raw, stride, bins, ew);
-    sum_h = softmax(raw + bins * stride, stride, bins, eh);
-    const V scale_w = set(1.0f - bins * s.min_width) / sum_w, scale_h = set(1.0f - bins * s.min_height) / sum_h;
+    over_w = set(1.0f) / softmax(raw, stride, bins, ew);
+    over_h = set(1.0f) / softmax(raw + bins * stride, stride, bins, eh);
+    const V scale_w = set(1.0f - bins * s.min_width) * over_w, scale_h = set(1.0f - bins * s.min_height) * over_h;
     const V edge = set(s.edge);
     V sizes_w[KB ? KB : MAX_BINS], sizes_h[KB ? KB : MAX_BINS], from_right_x[KB ? KB : MAX_BINS], from_right_y[KB ? KB : MAX_BINS];
     V right_x = set(0.0f), right_y = set(0.0f);
@@ -169,15 +169,15 @@ HEPFLOWS_INLINE V spline_backward(
   V g_u0 = g_d0 * sigmoid(bins.u0), g_u1 = g_d1 * sigmoid(bins.u1);
   if (!s.inverse) gx = -g_x0;
   // softmax: bins before the one that holds the element move its corner, that bin itself its size
-  V pw = one / bins.sum_w, ph = one / bins.sum_h, mean_w = zero, mean_h = zero;
+  V mean_w = zero, mean_h = zero;
   for (int k = 0; k < count; ++k) {
     V at = set(static_cast<float>(k));
     M before = ge(bins.index, at + one), here = eq(bins.index, at);
     mean_w = fma(bins.ew[k], select(before, g_x0, select(here, g_w, zero)), mean_w);
     mean_h = fma(bins.eh[k], select(before, gin, select(here, g_h, zero)), mean_h);
   }
-  mean_w = mean_w * pw, mean_h = mean_h * ph;
-  V scale_w = set(1.0f - count * s.min_width) * pw, scale_h = set(1.0f - count * s.min_height) * ph;
+  mean_w = mean_w * bins.over_w, mean_h = mean_h * bins.over_h;
+  V scale_w = set(1.0f - count * s.min_width) * bins.over_w, scale_h = set(1.0f - count * s.min_height) * bins.over_h;
   for (int k = 0; k < count; ++k) {
     V at = set(static_cast<float>(k));
     M before = ge(bins.index, at + one), here = eq(bins.index, at);
