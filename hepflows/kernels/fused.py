@@ -204,7 +204,9 @@ class _Head(torch.autograd.Function):
         first, rest = _parted(gradients)
         number = activation_number(ctx.activation) or 0
         sizes = (len(x), len(h), weight.shape[1], x.shape[1], number, _layers(hidden, rest))
-        _native.head_backward(threads(), shape.fields(), *sizes, *addresses(x, h, weight, seen, raw, last, gy, gladj, *first))
+        _native.head_backward(
+            threads(), shape.fields(), *sizes, *addresses(x, h, weight, seen, raw, last, gy, gladj, *first)
+        )
         return *first, None, None, None, *rest
 
 
