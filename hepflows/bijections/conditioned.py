@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from hepflows.bijections.univariate import Univariate
 from hepflows.kernels import native
-from hepflows.kernels.native import SplineShape
+from hepflows.kernels.native import Rows, SplineShape
 from hepflows.nets import MLP, Conditioner
 
 
@@ -42,13 +44,53 @@ def conditioned(
     return mapped, ladj.sum(0)
 
 
+def coupled(
+    univariate: Univariate,
+    columns: Tensor,
+    mapped: Tensor,
+    kept: Tensor,
+    net: nn.Module,
+    context: Tensor | None,
+    *,
+    inverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Map the ``mapped`` rows of ``columns`` (D, N) as `conditioned` does, by what ``net`` makes of the ``kept`` ones, which stay.
+
+    Returns:
+        All rows ``(D, N)`` and the log |det J|, ``(N,)``.
+    """
+    spline = univariate.spline(inverse=inverse)
+    plain = isinstance(net, MLP) and context is None and len(kept) > 0 and _layers_covered(net)
+    if spline is not None and plain and native.covers(spline, columns, *net.parameters()):
+        return _fused_layers(spline, columns, None, cast("MLP", net), len(mapped), (mapped, kept))
+    order = torch.cat([kept, mapped])
+    passing, changing = torch.split(columns.index_select(0, order), [len(kept), len(mapped)])
+    changed, ladj = conditioned(univariate, changing, net, passing.T, context, inverse=inverse)
+    return torch.cat([passing, changed]).index_select(0, order.argsort()), ladj
+
+
 def _fused(
     spline: SplineShape, columns: Tensor, net: Conditioner, x: Tensor, context: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The last layer, and the layers of an `MLP`, in one kernel with the spline."""
-    weight, bias = net.output.weight, net.output.bias
-    seen = torch.full((len(columns),), weight.shape[1], dtype=torch.int32) if net.seen is None else net.seen
-    if isinstance(net, MLP) and native.layers_covered(len(net.hidden), net.activation):
-        hidden = [tensor for layer in net.layers for tensor in (layer.weight, layer.bias)]
-        return native.head(columns, net.inputs(x, context), weight, bias, seen, spline, hidden, net.activation)
-    return native.head(columns, net.last_hidden(x, context), weight, bias, seen, spline)
+    if isinstance(net, MLP) and _layers_covered(net):
+        return _fused_layers(spline, columns, net.inputs(x, context), net, len(columns))
+    seen = _all(net, len(columns)) if net.seen is None else net.seen
+    return native.head(columns, net.last_hidden(x, context), net.output.weight, net.output.bias, seen, spline)
+
+
+def _layers_covered(net: MLP) -> bool:
+    return native.layers_covered(len(net.hidden), net.activation)
+
+
+def _fused_layers(
+    spline: SplineShape, columns: Tensor, inputs: Tensor | None, net: MLP, features: int, rows: Rows | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = [tensor for layer in net.layers for tensor in (layer.weight, layer.bias)]
+    weights = net.output.weight, net.output.bias, _all(net, features)
+    return native.head(columns, inputs, *weights, spline, hidden, net.activation, rows)
+
+
+def _all(net: Conditioner, features: int) -> Tensor:
+    """How many hidden units each feature sees, where that is all of them."""
+    return torch.full((features,), net.output.weight.shape[1], dtype=torch.int32)

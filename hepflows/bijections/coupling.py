@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.bijections.base import Bijection
-from hepflows.bijections.conditioned import conditioned
+from hepflows.bijections.conditioned import coupled
 from hepflows.bijections.univariate import Univariate
 from hepflows.errors import ShapeError
 from hepflows.nets import MLP
@@ -33,8 +33,6 @@ class Coupling(Bijection):
 
     kept: Tensor
     mapped: Tensor
-    parted: Tensor
-    order: Tensor
 
     def __init__(
         self,
@@ -50,8 +48,6 @@ class Coupling(Bijection):
         super().__init__(len(chosen), context_features)
         self.register_buffer("kept", (~chosen).nonzero().squeeze(1), persistent=False)
         self.register_buffer("mapped", chosen.nonzero().squeeze(1), persistent=False)
-        self.register_buffer("parted", torch.cat([self.kept, self.mapped]), persistent=False)
-        self.register_buffer("order", self.parted.argsort(), persistent=False)
         if not len(self.mapped):
             message = "the mask of a Coupling maps no feature: set at least one entry to True"
             raise ShapeError(message)
@@ -72,6 +68,5 @@ class Coupling(Bijection):
         return self._apply_to(z, context, inverse=True)
 
     def _apply_to(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        kept, mapped = torch.split(x.T.index_select(0, self.parted), [len(self.kept), len(self.mapped)])
-        mapped, ladj = conditioned(self.univariate, mapped, self.net, kept.T, context, inverse=inverse)
-        return torch.cat([kept, mapped]).index_select(0, self.order).T, ladj
+        z, ladj = coupled(self.univariate, x.T, self.mapped, self.kept, self.net, context, inverse=inverse)
+        return z.T, ladj

@@ -16,13 +16,14 @@ from torch.nn import functional
 
 from hepflows.kernels import dispatch
 from hepflows.kernels.activations import Activation, activation_number
+from hepflows.kernels.compiled_head import Rows, head
+from hepflows.kernels.compiled_spline import SplineShape, addresses, check, plain, spline, threads
 from hepflows.kernels.dispatch import available, in_use, use, using
-from hepflows.kernels.fused import SplineShape, addresses, check, head, plain, spline, threads
 from hepflows.kernels.masked_inverse import Staircase
 
 __all__ = [
-    "SplineShape", "activation_number", "available", "covers", "head", "in_use", "layers_covered", "spline", "sweep", "sweep_covers", "use",
-    "using",
+    "Rows", "SplineShape", "activation_number", "available", "covers", "head", "in_use", "layers_covered", "spline", "sweep",
+    "sweep_covers", "use", "using",
 ]  # fmt: skip
 
 _native: Any = dispatch.compiled

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hepflows.kernels import native
-from hepflows.kernels.fused import SplineShape
+from hepflows.kernels.compiled_spline import SplineShape
 
 NAMES = native.available()[:-1]
 every_kernel = pytest.mark.parametrize(

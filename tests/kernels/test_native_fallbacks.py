@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hepflows import MADE, MaskedAutoregressive, RationalQuadraticSpline
 from hepflows.kernels import dispatch, native
-from hepflows.kernels.fused import SplineShape
+from hepflows.kernels.compiled_spline import SplineShape
 
 SHAPE = SplineShape(8, -3.0, 3.0)
 

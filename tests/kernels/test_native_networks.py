@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hepflows import coupling_flow, iaf, maf
-from hepflows.bijections import RationalQuadraticSpline
+from hepflows.bijections import Coupling, RationalQuadraticSpline
 from hepflows.bijections.conditioned import conditioned
 from hepflows.kernels import native
 from hepflows.made import MADE
@@ -68,6 +68,60 @@ def test_network_and_spline_equal_the_reference(
     for got, other, want in zip(values + gradients, single + single_gradients, exact + exact_gradients, strict=True):
         # as close to float64 as torch's own float32, but for the luck of one draw
         assert (got.double() - want).norm() <= 3 * (other.double() - want).norm() + 1e-5 * want.norm() + 1e-6
+
+
+@pytest.mark.parametrize("kernels", COMPILED)
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize(("events", "threads"), [(1, 1), (50, 2), (1003, 1), (1003, 2)])
+def test_a_coupling_in_one_kernel(kernels: str, direction: str, events: int, threads: int) -> None:
+    """Kept features pass unchanged, and their gradient is that of the identity and of the network."""
+    rng = torch.Generator().manual_seed(0)
+    mask = [True, False, False, True, True, False, True]
+    coupling = Coupling(RationalQuadraticSpline(8, 3.0), mask, generator=rng).double()
+    with torch.no_grad():
+        for parameter in coupling.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
+    x = 2 * torch.randn(events, 7, generator=rng)
+    upstream = [torch.randn(events, 7, generator=rng), torch.randn(events, generator=rng)]
+
+    def run(bijection: Coupling, x: Tensor, upstream: list[Tensor]) -> list[Tensor]:
+        leaf = x.clone().requires_grad_()
+        outputs = getattr(bijection, direction)(leaf)
+        return [*outputs, *torch.autograd.grad(outputs, [leaf, *bijection.parameters()], upstream)]
+
+    exact = run(coupling, x, upstream)
+    single, upstream = coupling.float(), [t.float() for t in upstream]
+    with native.using("reference"):
+        other = run(single, x.float(), upstream)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with native.using(kernels):
+            got = run(single, x.float(), upstream)
+    finally:
+        torch.set_num_threads(before)
+    kept = [i for i, mapped in enumerate(mask) if not mapped]
+    assert torch.equal(got[0][:, kept], x.float()[:, kept])
+    for ours, theirs, want in zip(got, other, exact, strict=True):
+        assert (ours.double() - want).norm() <= 3 * (theirs.double() - want).norm() + 1e-5 * want.norm() + 1e-6
+
+
+@pytest.mark.parametrize("kernels", COMPILED)
+def test_a_coupling_differentiated_twice(kernels: str) -> None:
+    """The kernel's gradient cannot be differentiated; the reference takes over, with the same first gradient."""
+    rng = torch.Generator().manual_seed(0)
+    coupling = Coupling(RationalQuadraticSpline(8, 3.0), [True, False, True], generator=rng).float()
+    x = torch.randn(5, 3, generator=rng).float().requires_grad_()
+    with native.using(kernels):
+        (first,) = torch.autograd.grad(coupling(x)[0].square().sum(), x, create_graph=True)
+        (plain,) = torch.autograd.grad(coupling(x)[0].square().sum(), x)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+    torch.testing.assert_close(first, plain, rtol=1e-4, atol=1e-4)
+    double = coupling.double()
+    leaf = x.detach().double().requires_grad_()
+    (first,) = torch.autograd.grad(double(leaf)[0].square().sum(), leaf, create_graph=True)
+    (want,) = torch.autograd.grad(first.square().sum(), leaf)
+    torch.testing.assert_close(second.double(), want, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kernels", COMPILED)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hepflows.errors import ShapeError
 from hepflows.kernels import dispatch, native
-from hepflows.kernels.fused import SplineShape, addresses
+from hepflows.kernels.compiled_spline import SplineShape, addresses
 
 SHAPE = SplineShape(8, -3.0, 3.0)
 SHAPES = {

@@ -16,7 +16,7 @@ from torch.nn import functional
 from hepflows import MADE, Affine, MaskedAutoregressive, RationalQuadraticSpline
 from hepflows.errors import ShapeError
 from hepflows.kernels import dispatch, native
-from hepflows.kernels.fused import addresses
+from hepflows.kernels.compiled_spline import addresses
 from hepflows.kernels.masked_inverse import Staircase, masked_inverse
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -10,7 +10,7 @@ from native_cases import every_kernel, harsh, with_gradients
 from torch import Tensor
 
 from hepflows.kernels import native
-from hepflows.kernels.fused import SplineShape
+from hepflows.kernels.compiled_spline import SplineShape
 from hepflows.kernels.splines import bin_sizes, knots
 
 SEEDS, ELEMENTS = 20, 14_000

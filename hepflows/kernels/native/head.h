@@ -32,7 +32,7 @@ static void forward_piece(const HeadTask& o, int64_t tile_index, int64_t from, i
     linear(vectors, p, o.weight + d * p * o.hidden, o.hidden, o.sees(d), tile, o.bias + d * p, raw, T);
     for (int j = 0; j < vectors; ++j) {
       const int lanes = std::min(W, count - j * W);
-      const int64_t at = d * o.events + first + j * W;
+      const int64_t at = o.row(d) + first + j * W;
       if (o.raw) {
         float* keep = o.raw_at(d, first + j * W);
         for (int64_t k = 0; k < p; ++k) store(keep + k * RAW_TILE, load(raw + k * T + j * W));
@@ -63,9 +63,13 @@ static void forward_worker(void* context, int worker) {
     if (tile_index != loaded) {
       const int64_t first = tile_index * T;
       const int count = static_cast<int>(std::min<int64_t>(T, o.events - first));
-      load_tile(o.h, o.inputs, o.events, first, count, tile.get());
+      load_input(o, first, count, tile.get());
       last = hidden_forward(o, o.layers, vectors_of(count), tile.get());
-      if (o.last && piece % f.ranges == 0) keep_last(o, first, vectors_of(count), last);
+      if (range == 0) {
+        if (o.last) keep_last(o, first, vectors_of(count), last);
+        for (int64_t i = 0; o.kept && i < o.inputs; ++i)
+          store_tile(tile.get() + i * T, 1, o.y + o.kept_row(i), o.events, first, count);
+      }
       loaded = tile_index;
     }
     const int64_t from = range * f.per_range, to = std::min(o.features, from + f.per_range);

@@ -81,7 +81,7 @@ static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int6
     for (int64_t d = from; d < from + count; ++d)
       for (int j = 0; j * W < events; ++j) {
         const int lanes = std::min(W, events - j * W);
-        const int64_t n = c.first + t * T + j * W, at = d * o.events + n;
+        const int64_t n = c.first + t * T + j * W, at = o.row(d) + n;
         float* upstream = c.upstream + (d - from) * p * stride + t * T + j * W;
         V gx = spline_backward<KB>(o.spline, o.raw_at(d, n), RAW_TILE, load(o.x + at, lanes), load(o.gy + at, lanes),
                                    load(o.gladj + n, lanes), upstream, stride);
@@ -98,6 +98,16 @@ static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int6
     into.bias[from * p + r] += sum(total);
   }
   outer(rows, depth, c.events, c.upstream, stride, c.by_event, c.width, into.weight + from * p * o.hidden, o.hidden);
+}
+
+// What is kept passes its gradient on, and gets that of the network's input as well
+static void kept_backward(const HeadTask& o, int64_t first, int events, const float* ginputs) {
+  for (int64_t i = 0; i < o.inputs; ++i)
+    for (int j = 0; j * W < events; ++j) {
+      const int lanes = std::min(W, events - j * W);
+      const int64_t at = o.kept_row(i) + first + j * W;
+      store(o.gx + at, load(o.gy + at, lanes) + load(ginputs + i * T + j * W), lanes);
+    }
 }
 
 template <int KB>
@@ -146,7 +156,7 @@ static void backward_worker(void* context, int worker) {
     if (o.layers) {
       for (int64_t t = 0; t < c.tiles; ++t) {
         float* tile = tiles.get() + t * rows * T;
-        load_tile(o.h, o.inputs, o.events, c.first + t * T, count(t), tile);
+        load_input(o, c.first + t * T, count(t), tile);
         hidden_forward(o, o.layers - 1, vectors_of(count(t)), tile);
         float* last = tile + (rows - o.hidden) * T;
         recall_last(o, c.first + t * T, vectors_of(count(t)), last);
@@ -162,7 +172,10 @@ static void backward_worker(void* context, int worker) {
       const float* ginputs = o.layers ? hidden_backward(o, count(t), tiles.get() + t * rows * T, g, spare.get(),
                                                         spare.get() + widest * T, spare_by_event.get(), into)
                                       : g;
-      store_tile(ginputs, o.inputs, ginput, o.events, c.first + t * T, count(t));
+      if (o.kept)
+        kept_backward(o, c.first + t * T, count(t), ginputs);
+      else
+        store_tile(ginputs, o.inputs, ginput, o.events, c.first + t * T, count(t));
     }
   }
 }
@@ -196,7 +209,7 @@ static int head_backward(const HeadTask& o, int threads) {
   const int64_t tiles = (o.events + T - 1) / T, most_tiles = tiles_of_chunk(o.layers ? rows_of(o) : o.hidden);
   const int64_t chunks = (tiles + most_tiles - 1) / most_tiles;
   const int64_t weights = count_weights(o), activations = o.inputs * o.events;
-  const bool by_event = o.layers > 0 || (chunks >= threads && weights < activations);
+  const bool by_event = o.layers > 0 || o.kept || (chunks >= threads && weights < activations);
   each_gradient(o, Gradients{}, by_event, clear);  // by feature, every worker clears its own part of the head's weight
   const int64_t most = by_event ? chunks : o.features;
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, most)));

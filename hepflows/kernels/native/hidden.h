@@ -15,6 +15,12 @@ static int64_t rows_of(const HeadTask& o) {
   return rows;
 }
 
+// What the network takes, for events first .. first + count
+HEPFLOWS_INLINE void load_input(const HeadTask& o, int64_t first, int count, float* tile) {
+  if (!o.kept) return load_tile(o.h, o.inputs, o.events, first, count, tile);
+  for (int64_t i = 0; i < o.inputs; ++i) load_tile(o.x + o.kept_row(i), 1, o.events, first, count, tile + i * T);
+}
+
 // From the input at the start of a tile of activations through that many hidden layers; returns where the last of them begins
 static float* hidden_forward(const HeadTask& o, int layers, int vectors, float* tile) {
   int64_t below = o.inputs;

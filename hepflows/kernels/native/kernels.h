@@ -45,6 +45,10 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
   HiddenLayer layer[MAX_LAYERS];
   const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees; read through sees
+  // A coupling, where these are not null: x, y, gy, gx have more rows; the D mapped ones, and the `inputs` kept ones, which the
+  // network takes (h is x) and which pass unchanged. Read through row
+  const int32_t *mapped, *kept;
+  int64_t rows;
   float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
   float *last;                               // (blocks, H, RAW_TILE): likewise, the last hidden units, where there are layers
   float *y, *ladj;                           // (D, N), (N)
@@ -52,6 +56,10 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
   float *gx, *gh, *gweight, *gbias;
 
   HEPFLOWS_ALWAYS int64_t sees(int64_t feature) const { return within(seen[feature], hidden); }
+
+  // Where a row of x, y, gy or gx begins: that of a feature, or the i-th of those that are kept
+  HEPFLOWS_ALWAYS int64_t row(int64_t feature) const { return (mapped ? within(mapped[feature], rows - 1) : feature) * events; }
+  HEPFLOWS_ALWAYS int64_t kept_row(int64_t i) const { return within(kept[i], rows - 1) * events; }
 
   // Where the saved parameters of a feature at an event begin; the next parameter follows after RAW_TILE
   HEPFLOWS_ALWAYS float* raw_at(int64_t feature, int64_t event) const {

@@ -71,6 +71,15 @@ PyObject* spline_backward(PyObject*, PyObject* arguments) {
   return run(in_use->spline_backward, t, threads);
 }
 
+// (rows, address of mapped, address of kept); zero addresses for no coupling
+bool read_rows(PyObject* rows, HeadTask& t) {
+  long long count;
+  unsigned long long mapped, kept;
+  if (!PyArg_ParseTuple(rows, "LKK", &count, &mapped, &kept)) return false;
+  t.rows = count, t.mapped = address<int32_t>(mapped), t.kept = address<int32_t>(kept);
+  return true;
+}
+
 // ((units, weight, bias, gradient of weight, gradient of bias), ...)
 bool read_layers(PyObject* layers, HeadTask& t) {
   const Py_ssize_t count = PyTuple_Size(layers);
@@ -94,12 +103,13 @@ PyObject* head(PyObject*, PyObject* arguments) {
   int threads;
   long long features, inputs, hidden, events;
   unsigned long long x, h, weight, bias, seen, raw, last, y, ladj;
-  PyObject* layers;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
-                        &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &bias, &seen, &raw, &last, &y,
+  PyObject *layers, *rows;
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!O!KKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
+                        &events, &t.activation, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &bias, &seen,
+                        &raw, &last, &y,
                         &ladj))
     return nullptr;
-  if (!read_layers(layers, t)) return nullptr;
+  if (!read_layers(layers, t) || !read_rows(rows, t)) return nullptr;
   t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight), t.bias = address<float>(bias);
   t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.last = address<float>(last);
@@ -112,12 +122,13 @@ PyObject* head_backward(PyObject*, PyObject* arguments) {
   int threads;
   long long features, inputs, hidden, events;
   unsigned long long x, h, weight, seen, raw, last, gy, gladj, gx, gh, gweight, gbias;
-  PyObject* layers;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!KKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
-                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &x, &h, &weight, &seen, &raw, &last, &gy,
+  PyObject *layers, *rows;
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!O!KKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
+                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &seen, &raw,
+                        &last, &gy,
                         &gladj, &gx, &gh, &gweight, &gbias))
     return nullptr;
-  if (!read_layers(layers, t)) return nullptr;
+  if (!read_layers(layers, t) || !read_rows(rows, t)) return nullptr;
   t.features = features, t.inputs = inputs, t.hidden = hidden, t.events = events;
   t.x = address<float>(x), t.h = address<float>(h), t.weight = address<float>(weight);
   t.seen = address<int32_t>(seen), t.raw = address<float>(raw), t.last = address<float>(last);

@@ -1,4 +1,4 @@
-"""The compiled rational-quadratic spline, and the linear layer before it fused with it, as functions that autograd knows.
+"""The compiled rational-quadratic spline as a function that autograd knows, and what every call of a compiled kernel needs.
 
 Backward passes are compiled too. A backward pass that must itself be differentiated, or that runs under a transformation of
 `torch.func`, goes through the pure-torch reference.
@@ -6,7 +6,6 @@ Backward passes are compiled too. A backward pass that must itself be differenti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from hepflows.errors import ShapeError
 from hepflows.kernels import dispatch
-from hepflows.kernels.activations import Activation, activation_number
 from hepflows.kernels.splines import edge_derivative, rational_quadratic_spline
 
 _native: Any = dispatch.compiled
@@ -111,7 +109,7 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
-def _gradients(
+def reference_gradients(
     function: Callable[..., tuple[Tensor, Tensor]], inputs: Sequence[Tensor], gradients: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, ...]:
     """The backward pass in pure torch; differentiable where gradients are enabled in it."""
@@ -138,7 +136,7 @@ class _Spline(torch.autograd.Function):
         x, raw = ctx.saved_tensors
         shape: SplineShape = ctx.shape
         if torch.is_grad_enabled() or not plain(gy, gladj):
-            return *_gradients(shape.reference, [x, raw], (gy, gladj)), None
+            return *reference_gradients(shape.reference, [x, raw], (gy, gladj)), None
         gy, gladj = gy.contiguous(), gladj.contiguous()
         gx, graw = torch.empty_like(x), torch.empty_like(raw)
         _native.spline_backward(threads(), shape.fields(), *x.shape, *addresses(x, raw, gy, gladj, gx, graw))
@@ -150,131 +148,3 @@ def spline(x: Tensor, raw: Tensor, shape: SplineShape) -> tuple[Tensor, Tensor]:
     rows, columns = x.shape
     check(shape, x=(x, (rows, columns)), raw=(raw, (rows, shape.parameters, columns)))
     return _Spline.apply(x.contiguous(), raw.contiguous(), shape)  # type: ignore[no-any-return,no-untyped-call]
-
-
-LARGE_PAGE = 1 << 21
-
-
-def _saved(like: Tensor, *size: int) -> Tensor:
-    """Uninitialised memory of that size; from a large page's size on it begins on such a page, see `prefer_large_pages` in kernels.h."""
-    count, number = math.prod(size), like.element_size()
-    if count * number < LARGE_PAGE:
-        return like.new_empty(size)
-    memory = like.new_empty(count + LARGE_PAGE // number)
-    start = -memory.data_ptr() % LARGE_PAGE // number
-    return memory[start : start + count].view(size)
-
-
-class _Head(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        seen: Tensor,
-        shape: SplineShape,
-        activation: Activation,
-        *hidden: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        features, events = x.shape
-        y, ladj = torch.empty_like(x), x.new_empty(events)
-        raw = last = None
-        if any(ctx.needs_input_grad):
-            blocks, width = -(-events // _native.RAW_TILE), _native.RAW_TILE
-            raw = _saved(x, features, blocks, shape.parameters, width)
-            last = _saved(x, blocks, weight.shape[1], width) if hidden else None
-        sizes = (features, len(h), weight.shape[1], events, activation_number(activation) or 0, _layers(hidden))
-        _native.head(threads(), shape.fields(), *sizes, *addresses(x, h, weight, bias, seen, raw, last, y, ladj))
-        ctx.save_for_backward(x, h, weight, bias, seen, raw, last, *hidden)
-        ctx.shape, ctx.activation = shape, activation
-        return y, ladj
-
-    @staticmethod
-    def backward(ctx: Any, gy: Tensor, gladj: Tensor) -> tuple[Tensor | None, ...]:
-        x, h, weight, bias, seen, raw, last, *hidden = ctx.saved_tensors
-        shape: SplineShape = ctx.shape
-        if torch.is_grad_enabled() or not plain(gy, gladj):
-            function = _HeadReference(seen, shape, ctx.activation)
-            first, rest = _parted(_gradients(function, [x, h, weight, bias, *hidden], (gy, gladj)))
-            return *first, None, None, None, *rest
-        gy, gladj = gy.contiguous(), gladj.contiguous()
-        gradients = [torch.empty_like(tensor) for tensor in (x, h, weight, bias, *hidden)]
-        first, rest = _parted(gradients)
-        number = activation_number(ctx.activation) or 0
-        sizes = (len(x), len(h), weight.shape[1], x.shape[1], number, _layers(hidden, rest))
-        _native.head_backward(
-            threads(), shape.fields(), *sizes, *addresses(x, h, weight, seen, raw, last, gy, gladj, *first)
-        )
-        return *first, None, None, None, *rest
-
-
-def _parted(gradients: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Those of x, h, weight and bias, and those of the hidden layers."""
-    return gradients[:4], gradients[4:]
-
-
-def _layers(hidden: Sequence[Tensor], gradients: Sequence[Tensor] = ()) -> tuple[tuple[int, ...], ...]:
-    """Weights and biases in turn, as the kernels take them: units, addresses, addresses of the gradients."""
-    filled: Sequence[Tensor | None] = gradients or [None] * len(hidden)
-    return tuple(
-        (len(hidden[i]), *addresses(hidden[i], hidden[i + 1], filled[i], filled[i + 1]))
-        for i in range(0, len(hidden), 2)
-    )
-
-
-@dataclass(frozen=True)
-class _HeadReference:
-    seen: Tensor
-    shape: SplineShape
-    activation: Activation
-
-    def __call__(self, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *hidden: Tensor) -> tuple[Tensor, Tensor]:
-        for i in range(0, len(hidden), 2):
-            h = self.activation(torch.addmm(hidden[i + 1].unsqueeze(1), hidden[i], h))
-        units, events = h.shape
-        seen = torch.arange(units) < self.seen.repeat_interleave(self.shape.parameters).unsqueeze(1)
-        raw = torch.addmm(bias.unsqueeze(1), torch.where(seen, weight, 0.0), h)
-        y, ladj = self.shape.reference(x, raw.view(len(x), self.shape.parameters, events))
-        return y, ladj.sum(0)
-
-
-def head(
-    x: Tensor,
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    seen: Tensor,
-    shape: SplineShape,
-    hidden: Sequence[Tensor] = (),
-    activation: Activation = torch.relu,
-) -> tuple[Tensor, Tensor]:
-    """The last linear layer of a conditioner fused with the spline that it parametrises, and with plain layers below it.
-
-    Args:
-        x: ``(D, N)`` what is mapped.
-        h: ``(H, N)`` last hidden activations, or what the first of the ``hidden`` layers takes.
-        weight: ``(D P, H)``; of the rows of feature ``d`` the first ``seen[d]`` columns count, the others are not read.
-        bias: ``(D P,)``.
-        seen: ``(D,)`` integers.
-        shape: the spline.
-        hidden: weight and bias of every hidden layer that is computed here, in turn.
-        activation: after every one of them.
-
-    Returns:
-        ``y`` (D, N) and the log |det J| of all features together, (N,).
-    """
-    (features, events), seen = x.shape, seen.to(torch.int32)
-    inputs = units = len(h)
-    for i in range(0, len(hidden), 2):
-        below, units = units, len(hidden[i])
-        check(shape, weight=(hidden[i], (units, below)), bias=(hidden[i + 1], (units,)))
-    rows = features * shape.parameters
-    check(
-        shape, x=(x, (features, events)), h=(h, (inputs, events)), weight=(weight, (rows, units)), bias=(bias, (rows,)),
-        seen=(seen, (features,)),
-    )  # fmt: skip
-    tensors = [tensor.contiguous() for tensor in (x, h, weight, bias, seen)]
-    layers = [tensor.contiguous() for tensor in hidden]
-    return _Head.apply(*tensors, shape, activation, *layers)  # type: ignore[no-any-return,no-untyped-call]
