@@ -33,7 +33,7 @@ $(VENV)/docs.stamp: $(VENV)/base.stamp
 	$(PIP) $(EDITABLE) -e '.[docs]'
 	touch $@
 
-demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 3 minutes
+demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 2 minutes
 	$(BIN)/hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo --resume
 
 test: $(VENV)/test.stamp ## the tests and the examples of the docstrings
@@ -58,7 +58,7 @@ wheel-test: $(VENV)/test.stamp ## build wheels without and with a compiler and u
 asan: $(VENV)/test.stamp ## the tests of the compiled kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 3 minutes
 	VENV=$(VENV) sh tests/asan.sh
 
-benchmark: $(VENV)/test.stamp ## speed, accuracy and memory against nflows, zuko and normflows, 15 minutes
+benchmark: $(VENV)/test.stamp ## speed, accuracy and memory against nflows, zuko and normflows, 5 minutes
 	$(PIP) $(EDITABLE) -e '.[benchmark]'
 	$(BIN)/python -m tests.benchmarks.core
 
