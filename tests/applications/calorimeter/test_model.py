@@ -15,6 +15,7 @@ from hepflows.applications.calorimeter.model import BLOCK, layerwise_permutation
 from hepflows.applications.calorimeter.preprocess import build_preprocess, sum_layers
 from hepflows.applications.calorimeter.symmetry import asymmetries, mirrored, orientations
 from hepflows.errors import CheckpointError, ConfigError, DataError, DomainError
+from hepflows.kernels import native
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,9 @@ def test_training_raises_the_likelihood(trained: CaloFlow) -> None:
 def test_shower_i_depends_on_the_seed_and_i_alone(trained: CaloFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepflows.applications.calorimeter.model.BLOCK", 20)
     long, short = trained.sample(50, seed=3), trained.sample(33, seed=3)
-    np.testing.assert_allclose(long.voxels[:33], short.voxels, rtol=1e-5, atol=1e-4)
+    # the pure-torch reference rounds by the size of the batch, as the matrix products under it do, and steep slopes magnify that
+    tolerance = 1e-5 if native.in_use() != "reference" else 1e-3
+    np.testing.assert_allclose(long.voxels[:33], short.voxels, rtol=tolerance, atol=1e-4)
     assert not np.allclose(trained.sample(33, seed=4).voxels, short.voxels)
     assert BLOCK == 1000
 
