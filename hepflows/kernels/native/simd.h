@@ -139,14 +139,20 @@ HEPFLOWS_INLINE void transpose_block(const float* in, int64_t in_stride, float* 
 #else
 
 constexpr int B = 4;
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE __builtin_shufflevector
+#else  // GCC 11 and older
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Places{__VA_ARGS__})
+#endif
 HEPFLOWS_INLINE void transpose_block(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
   typedef float Four __attribute__((vector_size(16)));
+  [[maybe_unused]] typedef int32_t Places __attribute__((vector_size(16)));
   Four x[4];
   for (int i = 0; i < 4; ++i) std::memcpy(&x[i], in + i * in_stride, sizeof(Four));
-  Four p = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), q = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
-  Four r = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), s = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
-  x[0] = __builtin_shufflevector(p, r, 0, 1, 4, 5), x[1] = __builtin_shufflevector(p, r, 2, 3, 6, 7);
-  x[2] = __builtin_shufflevector(q, s, 0, 1, 4, 5), x[3] = __builtin_shufflevector(q, s, 2, 3, 6, 7);
+  Four p = SHUFFLE(x[0], x[1], 0, 4, 1, 5), q = SHUFFLE(x[0], x[1], 2, 6, 3, 7);
+  Four r = SHUFFLE(x[2], x[3], 0, 4, 1, 5), s = SHUFFLE(x[2], x[3], 2, 6, 3, 7);
+  x[0] = SHUFFLE(p, r, 0, 1, 4, 5), x[1] = SHUFFLE(p, r, 2, 3, 6, 7);
+  x[2] = SHUFFLE(q, s, 0, 1, 4, 5), x[3] = SHUFFLE(q, s, 2, 3, 6, 7);
   for (int i = 0; i < 4; ++i) std::memcpy(out + i * out_stride, &x[i], sizeof(Four));
 }
 
