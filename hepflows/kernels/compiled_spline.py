@@ -7,7 +7,7 @@ Backward passes are compiled too. A backward pass that must itself be differenti
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,10 +37,6 @@ class SplineShape:
     def parameters(self) -> int:
         """Raw parameters of one element."""
         return 3 * self.bins + (1 if self.free_edges else -1)
-
-    def inverted(self) -> SplineShape:
-        """The same map the other way round."""
-        return replace(self, inverse=not self.inverse)
 
     def reference(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """The map in pure torch: ``x`` (A, E) and raw parameters (A, P, E) to ``y`` and ``log dy/dx``."""

@@ -12,4 +12,4 @@
 using namespace HEPFLOWS_ISA;
 
 const Kernels TABLE(HEPFLOWS_ISA) = {
-    TEXT(HEPFLOWS_ISA), W, spline_elements, spline_elements, head, head_backward, sweep};
+    TEXT(HEPFLOWS_ISA), spline_elements, spline_elements, head, head_backward, sweep};

@@ -90,7 +90,6 @@ struct SweepTask {  // the exact inverse of a masked autoregressive map
 
 struct Kernels {  // one table for each instruction set
   const char* name;
-  int lanes;
   int (*spline)(const SplineTask&, int threads);
   int (*spline_backward)(const SplineTask&, int threads);
   int (*head)(const HeadTask&, int threads);
