@@ -17,8 +17,9 @@ CHUNK_NUMBERS, CHUNK_EVENTS = 1 << 20, 1 << 10
 """Where no gradient is wanted, as many events are handled at once as keep the widest layer within so many numbers, but no fewer than 1024.
 
 What is handled at once then stays in the cache, and a sweep through a wide network has enough to do at every step. Measured on one core
-(100k events, ``coupling_flow(10)``, widest layer 115): 0.53 s for 2^18 to 2^20 numbers, 0.63 s for 2^22, 1.1 s for 2^15. For ``maf(504)``,
-widest layer 11592, density and sample of 4000 events: 0.9 s and 3.7 s with 180 events at once, 1.1 s and 1.3 s with 1000.
+with the pure-torch kernels, medians of 3 beside other work: ``coupling_flow(10)``, widest layer 115, density of 100k events: 0.53 s with
+2k to 9k at once, 0.63 s with 36k. ``maf(504)``, widest layer 11592, density and sample of 4000 events: 0.9 s and 3.7 s with 180 at once,
+1.1 s and 1.4 s with 723, 1.2 s and 1.0 s with 1447.
 """
 
 

@@ -15,7 +15,7 @@ from hepflows.bijections.univariate import Univariate
 from hepflows.errors import DomainError
 from hepflows.kernels import native
 from hepflows.kernels.native import SplineShape
-from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline, rational_quadratic_spline
+from hepflows.kernels.splines import edge_derivative, linear_spline, quadratic_spline
 
 Outside = Literal["identity", "error"]
 
@@ -248,17 +248,4 @@ class RationalQuadraticSpline(_Spline):
         shape = self._shape(inverse=inverse)
         if x.ndim == 2 and native.covers(shape, x, parameters):
             return native.spline(x, parameters, shape)
-        bins = self.bins
-        widths, heights, derivatives = torch.split(parameters, [bins, bins, self.per_feature - 2 * bins], -2)
-        return rational_quadratic_spline(
-            x,
-            widths,
-            heights,
-            derivatives,
-            low=self.low,
-            high=self.high,
-            min_width=self.min_width,
-            min_height=self.min_height,
-            min_derivative=self.min_derivative,
-            inverse=inverse,
-        )
+        return shape.reference(x, parameters)

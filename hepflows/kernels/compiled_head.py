@@ -67,18 +67,17 @@ class _Head(torch.autograd.Function):
         x, h, weight, bias, seen, raw, last, *hidden = ctx.saved_tensors
         shape: SplineShape = ctx.shape
         inputs = [tensor for tensor in (x, h, weight, bias, *hidden) if tensor is not None]
-        if torch.is_grad_enabled() or not plain(gy, gladj):
+        reference = torch.is_grad_enabled() or not plain(gy, gladj)
+        if reference:
             gradients = reference_gradients(_HeadReference(seen, ctx.rows, shape, ctx.activation), inputs, (gy, gladj))
         else:
             gradients = tuple(torch.empty_like(tensor) for tensor in inputs)
-            gx, gh, gweight, gbias, *ghidden = _placed(gradients, h)
-            sizes, layers = (
-                _sizes(x, h, weight, ctx.rows, ctx.activation),
-                (_layers(hidden, ghidden), _rows(x, ctx.rows)),
-            )
+        gx, gh, gweight, gbias, *ghidden = _placed(gradients, h)
+        if not reference:
+            sizes = _sizes(x, h, weight, ctx.rows, ctx.activation)
+            layers = _layers(hidden, ghidden), _rows(x, ctx.rows)
             tensors = (x, h, weight, seen, raw, last, gy.contiguous(), gladj.contiguous(), gx, gh, gweight, gbias)
             _native.head_backward(threads(), shape.fields(), *sizes, *layers, *addresses(*tensors))
-        gx, gh, gweight, gbias, *ghidden = _placed(gradients, h)
         return gx, gh, gweight, gbias, None, None, None, None, *ghidden
 
 
