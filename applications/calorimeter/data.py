@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,107 +15,16 @@ from hepflows import io
 from hepflows.applications.calorimeter.checks import UnitCheck, check_columns, unit_factor
 from hepflows.applications.calorimeter.formats import TREE, layout_for
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
-from hepflows.errors import ConfigError, DataError, ShapeError
+from hepflows.applications.calorimeter.showers import Showers, joined, same_kind
+from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
 
-__all__ = ["CHUNK", "Showers", "iterate_showers", "read_showers", "write_showers"]
+__all__ = ["CHUNK", "iterate_showers", "read_showers", "write_showers"]
 
 Array = npt.NDArray[Any]
 Pathlike = str | os.PathLike[str]
 
 CHUNK = 2000  # showers: 8 MB of CaloGAN voxels in float64
-
-
-@dataclass(frozen=True, eq=False)
-class Showers:
-    """n showers in one calorimeter.
-
-    Args:
-        energies: (n,) incident energies in GeV; kept in float64.
-        voxels: (n, n_voxels) deposits in MeV, layers one after the other, each in C order of (n_x, n_y).
-        overflow: (n, n_layers) deposits outside the cells, in MeV.
-        geometry: the cells.
-        attributes: where the sample comes from.
-
-    Raises:
-        ShapeError: the shapes do not fit together, or the numbers are no real numbers.
-
-    >>> showers = Showers(np.array([50.0, 10.0]), np.ones((2, 504)), np.zeros((2, 3)))
-    >>> showers.layer_energies
-    array([[288., 144.,  72.],
-           [288., 144.,  72.]])
-    >>> len(showers[showers.energies > 20.0])
-    1
-    """
-
-    energies: Array
-    voxels: Array
-    overflow: Array
-    geometry: Geometry = CALOGAN
-    attributes: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "energies", np.asarray(self.energies, dtype=np.float64))
-        n = len(self.energies) if self.energies.ndim else 0
-        for name, width in (("voxels", self.geometry.n_voxels), ("overflow", self.geometry.n_layers)):
-            values = np.asarray(getattr(self, name))
-            object.__setattr__(self, name, values)
-            if values.shape != (n, width) or values.dtype.kind not in "fiu":
-                message = (
-                    f"the {name} of {n} {self.geometry.name} showers must be real numbers of the shape ({n}, {width}), "
-                    f"but are {values.dtype} of the shape {values.shape}: pass one row a shower"
-                )
-                raise ShapeError(message)
-        if self.energies.ndim != 1:
-            message = f"the incident energies must have the shape (n,), but have {self.energies.shape}: flatten them"
-            raise ShapeError(message)
-
-    def __len__(self) -> int:
-        return len(self.energies)
-
-    def __getitem__(self, index: slice | Array | Sequence[int] | Sequence[bool]) -> Showers:
-        """The showers of a slice, of indices or of a mask."""
-        try:
-            energies = self.energies[index]
-            if np.ndim(energies) != 1:
-                raise IndexError
-            voxels, overflow = self.voxels[index], self.overflow[index]
-        except IndexError:
-            message = f"{len(self)} showers cannot be indexed by {index!r}: pass a slice, indices or a mask that fit"
-            raise ShapeError(message) from None
-        return Showers(energies, voxels, overflow, self.geometry, dict(self.attributes))
-
-    def layer(self, index: int) -> Array:
-        """The images of one layer, (n, n_x, n_y) in MeV."""
-        if not -self.geometry.n_layers <= index < self.geometry.n_layers:
-            name, last = self.geometry.name, self.geometry.n_layers - 1
-            message = f"the geometry {name!r} has no layer {index}: choose one from 0 to {last}"
-            raise ShapeError(message)
-        return self.voxels[:, self.geometry.slices[index]].reshape(-1, *self.geometry.layers[index].shape)
-
-    @property
-    def layer_energies(self) -> Array:
-        """Deposits in the cells of each layer, (n, n_layers) in MeV, without the overflow."""
-        return np.stack([self.voxels[:, where].sum(axis=1) for where in self.geometry.slices], axis=1)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Showers]) -> Showers:
-        """Showers one after the other; attributes that differ are joined with " | ".
-
-        Raises:
-            ShapeError: no parts, or different geometries.
-        """
-        if not parts:
-            message = "no showers to concatenate: pass at least one set"
-            raise ShapeError(message)
-        _same_geometry(parts)
-        return cls(
-            np.concatenate([part.energies for part in parts]),
-            np.concatenate([part.voxels for part in parts]),
-            np.concatenate([part.overflow for part in parts]),
-            parts[0].geometry,
-            _joined([part.attributes for part in parts]),
-        )
 
 
 def read_showers(
@@ -151,7 +59,7 @@ def read_showers(
     """
     options = {"dtype": dtype, "energy_unit": energy_unit, "voxel_unit": voxel_unit, "geometry": geometry}
     parts = list(iterate_showers(paths, n=n, **options))  # type: ignore[arg-type]
-    total, attributes = sum(map(len, parts)), _joined([part.attributes for part in parts])
+    total, attributes = sum(map(len, parts)), joined([part.attributes for part in parts])
     energies = np.empty(total)
     voxels = np.empty((total, geometry.n_voxels), parts[0].voxels.dtype)
     overflow = np.empty((total, geometry.n_layers), parts[0].voxels.dtype)
@@ -223,7 +131,7 @@ def write_showers(
     written = 0
     with io.writer(path, layout.fields, attributes=texts, tree=TREE) as file:
         for part in chain([first], parts):
-            _same_geometry([first, part])
+            same_kind([first, part])
             for start in range(0, len(part), CHUNK):
                 piece = part[start : start + CHUNK]
                 columns = layout.pack(piece.energies, piece.voxels, piece.overflow)
@@ -274,20 +182,3 @@ def _iterate_file(
             row += len(energies)
             yield Showers(energies, voxels, overflow, geometry, dict(attributes))
     unit_check.judge()
-
-
-def _same_geometry(parts: Sequence[Showers]) -> None:
-    for part in parts:
-        if part.geometry != parts[0].geometry:
-            names = f"{parts[0].geometry.name!r} and {part.geometry.name!r}"
-            message = f"showers of different geometries, {names}, cannot be joined: keep them apart"
-            raise ShapeError(message)
-
-
-def _joined(attributes: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """One set of attributes; values that differ are joined in the order of their appearance."""
-    values: dict[str, dict[str, None]] = {}
-    for one in attributes:
-        for key, value in one.items():
-            values.setdefault(key, {})[value] = None
-    return {key: " | ".join(distinct) for key, distinct in values.items()}

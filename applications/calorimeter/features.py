@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import observables
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
 from hepflows.metrics.samples import permute_within
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.features import (
     Which,
     classifier_features,
@@ -17,6 +16,7 @@ from hepflows.applications.calorimeter.features import (
     permuted_showers,
 )
 from hepflows.applications.calorimeter.observables import OBSERVABLES, observables, voxel_counts
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named

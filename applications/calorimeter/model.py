@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from hepflows import __version__
 from hepflows.applications.calorimeter.config import CaloFlowConfig, FlowConfig, load_config
-from hepflows.applications.calorimeter.data import Showers
-from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
+from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.preprocess import build_preprocess
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.symmetry import orientations, turned
 from hepflows.bijections import RationalQuadraticSpline
 from hepflows.errors import CheckpointError, DataError, DomainError
@@ -199,7 +199,6 @@ class CaloFlow(nn.Module):
         return Showers(
             energies=(incident / MEV).numpy(),
             voxels=voxels.numpy(),
-            overflow=np.zeros((n, self.geometry.n_layers)),
             geometry=self.geometry,
             attributes={**self.attributes, "engine": f"hepflows {__version__} CaloFlow {self.config.kind}"},
         )
@@ -218,10 +217,7 @@ class CaloFlow(nn.Module):
             "model": "CaloFlow",
             "hepflows": __version__,
             "config": self.config.model_dump(),
-            "geometry": {
-                "name": self.geometry.name,
-                "layers": [{"shape": layer.shape, "cell_mm": layer.cell_mm} for layer in self.geometry.layers],
-            },
+            "geometry": self.geometry.describe(),
             "seed": self.seed,
             "attributes": self.attributes,
         }
@@ -236,11 +232,7 @@ class CaloFlow(nn.Module):
         if header.get("model") != "CaloFlow":
             message = f"{path}: holds a {header.get('model', 'model of unknown kind')}, not a CaloFlow; give the file of a calorimeter run"
             raise CheckpointError(message)
-        layers = tuple(
-            Layer(shape=tuple(layer["shape"]), cell_mm=tuple(layer["cell_mm"]))
-            for layer in header["geometry"]["layers"]
-        )
-        geometry = Geometry(name=header["geometry"]["name"], layers=layers)
+        geometry = Geometry.from_description(header["geometry"])
         model = cls(config=CaloFlowConfig.model_validate(header["config"]), geometry=geometry, seed=header["seed"])
         load_state(model, tensors, path)
         model.attributes = header["attributes"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import CALOGAN, Layer
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.metrics.two_sample import quantile_edges
 
 Array = NDArray[np.float64]
@@ -55,8 +55,10 @@ _EACH_LAYER = {  # # stands for the number of the layer
     "sparsity": Observable("sparsity of layer #"),
     "centroid_x": Observable(r"centroid $\langle x \rangle$ in layer #", "mm"),
     "centroid_y": Observable(r"centroid $\langle y \rangle$ in layer #", "mm"),
+    "centroid_r": Observable(r"radius $\langle r \rangle$ in layer #", "mm"),
     "width_x": Observable(r"width $\sigma_x$ in layer #", "mm"),
     "width_y": Observable(r"width $\sigma_y$ in layer #", "mm"),
+    "width_r": Observable(r"width $\sigma_r$ in layer #", "mm"),
     "energy_ratio": Observable(r"$(v_1 - v_2) / (v_1 + v_2)$ in layer #"),
     "voxel_energy": Observable("voxel energy in layer #", "MeV", log=True, tails=1e-4),
 }
@@ -83,7 +85,7 @@ class _Table(Mapping[str, Observable]):
     def __iter__(self) -> Iterator[str]:
         yield from _WHOLE
         for layer in range(CALOGAN.n_layers):
-            yield from (f"{family}_{layer}" for family in (*_EACH_LAYER, "brightest_1"))
+            yield from (f"{family}_{layer}" for family in (*_EACH_LAYER, "brightest_1") if not family.endswith("_r"))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -106,13 +108,14 @@ def observables(showers: Showers, *, brightest: int = 1, threshold_mev: float = 
     energy_i                 MeV      :math:`E_i`
     energy_fraction_i                 :math:`E_i / E_{tot}`
     sparsity_i                        share of the voxels of the layer without energy
-    centroid_x_i             mm       :math:`\langle x \rangle = \sum v x / E_i` (CaloGAN's phi); y: eta
-    width_x_i                mm       :math:`\sqrt{\langle x^2 \rangle - \langle x \rangle^2}`
+    centroid_x_i             mm       :math:`\langle x \rangle = \sum v x / E_i`, and y; r too where the cells are rings
+    width_x_i                mm       :math:`\sqrt{\langle x^2 \rangle - \langle x \rangle^2}`, and y, r
     energy_ratio_i                    (brightest - second) / (brightest + second) voxel
     brightest_k_i                     energy of the k-th brightest voxel / :math:`E_i`, k = 1, 2, ...
     ======================== ======== ============================================================================
 
-    The overflow takes no part. A ratio whose denominator is zero is not a number.
+    CaloGAN calls x phi and y eta, the CaloChallenge x eta and y phi. The overflow takes no part. A ratio whose denominator
+    is zero is not a number.
 
     Args:
         showers: n showers.
@@ -159,18 +162,27 @@ def _whole(incident: Array, energies: Array) -> dict[str, Array]:
 
 
 def _shape(layer: Layer, voxels: Array) -> dict[str, Array]:
-    """Centroid and width along both axes, from the sums of the image over the other axis."""
-    image = voxels.reshape(-1, *layer.shape)
+    """Centroid and width along every coordinate of the cells."""
     found = {}
-    for name, centres, profile in (("x", layer.x_mm, image.sum(axis=2)), ("y", layer.y_mm, image.sum(axis=1))):
-        energy = profile.sum(axis=1)
-        mean = ratio(profile @ centres, energy)
-        offset = np.where(np.isfinite(mean), mean, 0.0)[:, None]
+    energy = voxels.sum(axis=1)
+    for name, centres in layer.coordinates.items():
+        mean = ratio(voxels @ centres, energy)
+        offset = np.where(np.isfinite(mean), mean, 0.0)
         # second moment about the centroid: the difference of two squares would lose narrow widths to round-off
-        spread = np.sum(profile * (centres - offset) ** 2, axis=1)
+        places, cells = np.unique(centres, return_inverse=True)
+        profile = _summed(voxels, cells, len(places))
+        spread = np.sum(profile * (places - offset[:, None]) ** 2, axis=1)
         found[f"centroid_{name}"] = mean
         found[f"width_{name}"] = np.sqrt(ratio(spread, energy))
     return found
+
+
+def _summed(voxels: Array, groups: NDArray[np.intp], n_groups: int) -> Array:
+    """Sums over the voxels of each group, (n, n_groups): the cells that share a coordinate."""
+    if n_groups == voxels.shape[1]:
+        return voxels[:, np.argsort(groups)]
+    order = np.argsort(groups, kind="stable")
+    return np.add.reduceat(voxels[:, order], np.searchsorted(groups[order], np.arange(n_groups)), axis=1)
 
 
 def _peaks(voxels: Array, brightest: int) -> dict[str, Array]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from hepflows import console
 from hepflows.applications.calorimeter.config import RunConfig
-from hepflows.applications.calorimeter.data import Showers, iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named

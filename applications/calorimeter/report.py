@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions, plain_name
 from hepflows.applications.calorimeter.report_text import cards, count, notices, number, short, verdict
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report

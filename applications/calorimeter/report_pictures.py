@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import OBSERVABLES, Observable, observables
 from hepflows.applications.calorimeter.report_text import number, short
+from hepflows.applications.calorimeter.showers import Showers
 from hepflows.report import plots
 from hepflows.report.html import Picture
 
@@ -32,8 +32,10 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sparsity": ("Sparsity", "Sparsity"),
     "centroid_x": ("Centroids", "Centroid in x"),
     "centroid_y": ("Centroids", "Centroid in y"),
+    "centroid_r": ("Centroids", "Mean radius"),
     "width_x": ("Widths", "Width in x"),
     "width_y": ("Widths", "Width in y"),
+    "width_r": ("Widths", "Width in r"),
     "voxel_energy": ("Voxel energies", "Voxel energies"),
     "energy_fraction": ("", "Share of the energy"),
     "energy_ratio": ("", "Asymmetry of the two brightest voxels"),
@@ -73,12 +75,14 @@ def average_showers(showers: Mapping[str, Showers]) -> Picture:
     geometry = next(iter(showers.values())).geometry
     layers = shown_layers(geometry)
     images = {
-        name: [np.asarray(sample.layer(index), dtype=np.float64).mean(axis=0) for index in layers]
+        name: [
+            geometry.layers[index].mesh(np.asarray(sample.layer(index), dtype=np.float64).mean(axis=0))
+            for index in layers
+        ]
         for name, sample in showers.items()
     }
-    cells, rows = [geometry.layers[index].cell_mm for index in layers], [f"layer {index}" for index in layers]
-    averages = plots.image_grid(images, cell_mm=cells, row_names=rows, show="samples")
-    ratios = plots.image_grid(images, cell_mm=cells, row_names=rows, show="ratios")
+    rows = [f"layer {index}" for index in layers]
+    averages, ratios = (plots.image_grid(images, row_names=rows, show=show) for show in ("samples", "ratios"))
     caption = (
         "Mean energy of each cell over all showers. The samples of a row share one logarithmic colour scale; grey cells "
         "hold no energy. Ratios are to the reference, white where they agree."

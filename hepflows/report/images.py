@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
+Mesh = tuple[ArrayLike, ArrayLike, ArrayLike]
+"""Corners x and y, (n + 1, m + 1) each in mm, and values, (n, m): cells of any shape, as ``pcolormesh`` draws them."""
+
 PANEL_INCHES = 2.25
 DECADES = 5.0
 
 
 @style.styled
 def image_grid(
-    images: Mapping[str, Sequence[ArrayLike]],
+    images: Mapping[str, Sequence[Mesh]],
     *,
-    cell_mm: Sequence[tuple[float, float]],
     row_names: Sequence[str] = (),
     unit: str = "MeV",
     ratio_limit: float = 2.0,
@@ -37,8 +39,8 @@ def image_grid(
     diverging scale, white where both agree; cells that are empty in the first sample are left grey.
 
     Args:
-        images: pictures by sample name, the reference first; each sample has one array (n_x, n_y) a row.
-        cell_mm: size (x, y) of a cell in mm, one a row. The picture is centred on the origin, y points up.
+        images: pictures by sample name, the reference first; each sample has one `Mesh` a row, and its corners are those of
+            the reference. y points up.
         row_names: titles of the rows.
         unit: unit of the cells.
         ratio_limit: the ratio at the end of its colour scale.
@@ -48,30 +50,32 @@ def image_grid(
     Raises:
         ShapeError: samples differ in the number of rows, or in the shape of one.
 
-    >>> cells = np.ones((3, 96))
-    >>> figure = image_grid({"Geant4": [cells], "flow": [1.1 * cells]}, cell_mm=[(160.0, 5.0)])
+    >>> x, y = np.meshgrid(np.linspace(-240, 240, 4), np.linspace(-240, 240, 97), indexing="ij")
+    >>> figure = image_grid({"Geant4": [(x, y, np.ones((3, 96)))], "flow": [(x, y, np.full((3, 96), 1.1))]})
     >>> [axes.get_title() for axes in figure.axes[:3]]
     ['Geant4', 'flow', 'flow / Geant4']
     """
-    pictures = {name: [np.asarray(image, dtype=np.float64) for image in layers] for name, layers in images.items()}
-    _check(pictures, cell_mm)
+    pictures = {
+        name: [tuple(np.asarray(part, dtype=np.float64) for part in mesh) for mesh in meshes]
+        for name, meshes in images.items()
+    }
+    _check(pictures)
     reference, *samples = pictures
     upright = len(pictures) if show != "ratios" else 0
     compared = len(samples) if show != "samples" else 0
     if upright + compared == 0:
         message = "ratios need a second sample: give one, or show='samples'"
         raise ShapeError(message)
-    rows, groups = len(cell_mm), bool(upright) + bool(compared)
+    rows, groups = len(pictures[reference]), bool(upright) + bool(compared)
     width, height = PANEL_INCHES * (upright + compared) + 0.9 + 1.2 * groups, (PANEL_INCHES + 0.12) * rows + 0.75
     figure = style.new_figure(width, height)
     grid = figure.subplots(rows, upright + compared, squeeze=False)
-    for row, cell in enumerate(cell_mm):
-        shown = [layers[row] for layers in pictures.values()]
-        extent = _extent(shown[0].shape, cell)
+    for row, (x, y, _) in enumerate(pictures[reference]):
+        shown = [meshes[row][2] for meshes in pictures.values()]
         if upright:
-            _draw_energies(grid[row, :upright], shown, extent, unit)
+            _draw_energies(grid[row, :upright], (x, y), shown, unit)
         if compared:
-            _draw_ratios(grid[row, upright:], [_ratio(image, shown[0]) for image in shown[1:]], extent, ratio_limit)
+            _draw_ratios(grid[row, upright:], (x, y), [_ratio(image, shown[0]) for image in shown[1:]], ratio_limit)
     titles = [*list(pictures)[:upright], *(f"{name} / {reference}" for name in samples[:compared])]
     _label(grid, [style.literal(title, 24) for title in titles], row_names)
     # a colour bar knows its ticks, and so the room that their labels need, only after a first layout
@@ -79,21 +83,17 @@ def image_grid(
     return figure
 
 
-def _check(pictures: Mapping[str, Sequence[Array]], cell_mm: Sequence[tuple[float, float]]) -> None:
-    shapes = {name: [image.shape for image in layers] for name, layers in pictures.items()}
+def _check(pictures: Mapping[str, Sequence[tuple[Array, ...]]]) -> None:
+    shapes = {name: [tuple(part.shape for part in mesh) for mesh in meshes] for name, meshes in pictures.items()}
     first = next(iter(shapes.values()), [])
-    right = len(first) == len(cell_mm) > 0 and all(len(shape) == 2 for shape in first)
+    right = len(first) > 0 and all(len(mesh) == 3 and len(mesh[2]) == 2 for mesh in first)
+    right = right and all(x == y == (n + 1, m + 1) for x, y, (n, m) in first)
     if not right or any(shape != first for shape in shapes.values()):
         message = (
-            f"every sample needs one picture (n_x, n_y) for each of the {len(cell_mm)} cell sizes, "
+            "every sample needs for each row the corners x and y, (n + 1, m + 1), and the values (n, m) of a picture, "
             f"equal in shape to the reference's; got {shapes}"
         )
         raise ShapeError(message)
-
-
-def _extent(shape: tuple[int, ...], cell: tuple[float, float]) -> tuple[float, float, float, float]:
-    half_x, half_y = 0.5 * shape[0] * cell[0], 0.5 * shape[1] * cell[1]
-    return -half_x, half_x, -half_y, half_y
 
 
 def _ratio(image: Array, reference: Array) -> Array:
@@ -101,14 +101,16 @@ def _ratio(image: Array, reference: Array) -> Array:
     return ratio
 
 
-def _show(axes: Axes, image: Array, extent: tuple[float, float, float, float], norm: Normalize, colours: str) -> Any:
+def _show(axes: Axes, corners: tuple[Array, Array], image: Array, norm: Normalize, colours: str) -> Any:
     import matplotlib as mpl
 
     palette = mpl.colormaps[colours].with_extremes(bad=style.REFERENCE_FILL)
-    return axes.imshow(image.T, origin="lower", extent=extent, norm=norm, cmap=palette, interpolation="none")
+    axes.set_aspect("equal")
+    # as pixels, since the edges of thousands of cells make a heavy file, with hairlines between them
+    return axes.pcolormesh(*corners, np.ma.masked_invalid(image), norm=norm, cmap=palette, rasterized=True)
 
 
-def _draw_energies(row: NDArray[Any], images: Sequence[Array], extent: tuple[float, ...], unit: str) -> None:
+def _draw_energies(row: NDArray[Any], corners: tuple[Array, Array], images: Sequence[Array], unit: str) -> None:
     from matplotlib.colors import LogNorm
 
     values = np.concatenate([image.ravel() for image in images])
@@ -116,18 +118,16 @@ def _draw_energies(row: NDArray[Any], images: Sequence[Array], extent: tuple[flo
     high = float(positive.max(initial=0.0)) or 1.0
     low = max(float(positive.min(initial=high)), high * 10.0**-DECADES)
     norm = LogNorm(low if low < high else 0.1 * high, high)
-    limits = (extent[0], extent[1], extent[2], extent[3])
     for axes, image in zip(row, images, strict=True):
-        shown = _show(axes, np.where(image > 0, image, np.nan), limits, norm, style.SEQUENTIAL)
+        shown = _show(axes, corners, np.where(image > 0, image, np.nan), norm, style.SEQUENTIAL)
     _colour_bar(row[-1], shown, f"mean energy [{unit}]")
 
 
-def _draw_ratios(row: NDArray[Any], ratios: Sequence[Array], extent: tuple[float, ...], limit: float) -> None:
+def _draw_ratios(row: NDArray[Any], corners: tuple[Array, Array], ratios: Sequence[Array], limit: float) -> None:
     from matplotlib.colors import LogNorm
 
-    limits = (extent[0], extent[1], extent[2], extent[3])
     for axes, ratio in zip(row, ratios, strict=True):
-        shown = _show(axes, np.where(ratio == 0, 1e-9, ratio), limits, LogNorm(1.0 / limit, limit), style.DIVERGING)
+        shown = _show(axes, corners, np.where(ratio == 0, 1e-9, ratio), LogNorm(1.0 / limit, limit), style.DIVERGING)
     bar = _colour_bar(row[-1], shown, "ratio", extend="both")
     ticks = [1.0 / limit, limit**-0.5, 1.0, limit**0.5, limit]
     bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepflows.applications.calorimeter import Geometry, Layer, Showers
+from hepflows.applications.calorimeter import Geometry, GridLayer, Showers
 
-TOY = Geometry(name="toy", layers=(Layer((2, 3), (10.0, 10.0)), Layer((3, 2), (20.0, 20.0))))
+TOY = Geometry(name="toy", layers=(GridLayer((2, 3), (10.0, 10.0)), GridLayer((3, 2), (20.0, 20.0))))
 
 
 def toy_showers(n: int, seed: int = 0, tilt: float = 0.0) -> Showers:
@@ -15,7 +15,7 @@ def toy_showers(n: int, seed: int = 0, tilt: float = 0.0) -> Showers:
     energies = rng.uniform(1, 100, n)
     share = rng.beta(8, 4, n)
     deposit = 1e3 * energies * rng.uniform(0.8, 0.99, n)
-    shapes = rng.gamma(3.0, size=(n, 12)) * np.tile([1.0, 2.0, 1.0], 4)
+    shapes = rng.gamma(3.0, size=(n, 12)) * np.array([1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 1.0])
     shapes[:, :3] *= 1 + tilt
     shapes[:, 6:][rng.random((n, 6)) < 0.33] = 0.0
     shapes[:, 6] += 1e-3  # never an empty layer

@@ -136,10 +136,10 @@ def test_hostile_text_is_shown_and_not_run() -> None:
 
 
 def test_hostile_names_in_figures() -> None:
-    sample = [np.ones((2, 2))]
+    sample = [(*np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij"), np.ones((2, 2)))]
     figures = [
         comparison([0.5], {HOSTILE: [0.5]}, bins=[0.0, 1.0], label="<script>", unit="-->", reference_name=HOSTILE),
-        image_grid({HOSTILE: sample, HOSTILE + "2": sample}, cell_mm=[(1.0, 1.0)], row_names=["<script>"]),
+        image_grid({HOSTILE: sample, HOSTILE + "2": sample}, row_names=["<script>"]),
     ]
     report = Report("figures")
     report.figures([Picture(figure) for figure in figures])

@@ -16,12 +16,12 @@ import uproot
 from hepflows import io
 from hepflows.applications.calorimeter.checks import UnitCheck, unit_factor
 from hepflows.applications.calorimeter.data import Showers, iterate_showers, read_showers, write_showers
-from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
+from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, GridLayer
 from hepflows.errors import DataError, HepflowsError, ShapeError
 
 SUFFIXES = ["hdf5", "root"]
 # the checks follow the geometry, and uproot takes long over CaloGAN's 508 branches
-SMALL = Geometry("small", (Layer((3, 4), (1.0, 1.0)), Layer((2, 2), (1.0, 1.0))))
+SMALL = Geometry("small", (GridLayer((3, 4), (1.0, 1.0)), GridLayer((2, 2), (1.0, 1.0))))
 
 
 def simulate(n: int = 30) -> Showers:

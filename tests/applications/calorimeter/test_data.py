@@ -14,13 +14,13 @@ import pytest
 import uproot
 
 from hepflows.applications.calorimeter.data import Showers, iterate_showers, read_showers, write_showers
-from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
+from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, GridLayer
 from hepflows.errors import ConfigError, DataError, ShapeError
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "data" / "calorimeter"
 THIRD_PARTY = Path(os.environ.get("HEPFLOWS_THIRD_PARTY_DATA", ROOT.parent / "shared" / "data")) / "calogan_format"
-SIX = Geometry("six layers", tuple(Layer((2, index + 1), (1.0, 1.0)) for index in range(6)))
+SIX = Geometry("six layers", tuple(GridLayer((2, index + 1), (1.0, 1.0)) for index in range(6)))
 
 third_party = pytest.mark.skipif(not THIRD_PARTY.exists(), reason="the third-party CaloGAN files are not here")
 

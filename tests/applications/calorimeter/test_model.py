@@ -13,7 +13,6 @@ from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Showers, load_c
 from hepflows.applications.calorimeter.config import PreprocessConfig
 from hepflows.applications.calorimeter.model import BLOCK, layerwise_permutations
 from hepflows.applications.calorimeter.preprocess import build_preprocess, sum_layers
-from hepflows.applications.calorimeter.symmetry import asymmetries, mirrored, orientations
 from hepflows.errors import CheckpointError, ConfigError, DataError, DomainError
 from hepflows.kernels import native
 
@@ -198,17 +197,6 @@ def test_permutations_stay_inside_their_layer() -> None:
             assert sorted(order[part]) == list(range(part.start, part.stop))
         if index % 2 == 0:
             assert order[:3] == [287, 286, 285]
-
-
-def test_mirror_images_are_used_only_where_the_data_agree() -> None:
-    assert len(orientations(toy_showers(3000))) == 4
-    tilted = toy_showers(3000, tilt=0.3)
-    assert len(orientations(tilted)) == 2
-    assert abs(asymmetries(tilted)[0, 0]) > 5
-    order = mirrored(TOY, x=True, y=False)
-    assert order[:6].tolist() == [3, 4, 5, 0, 1, 2]
-    assert order[order].tolist() == list(range(12))
-    assert torch.equal(orientations(tilted)[0], torch.arange(12))
 
 
 @pytest.mark.parametrize(

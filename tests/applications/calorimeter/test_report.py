@@ -10,12 +10,12 @@ import pytest
 
 from hepflows.applications.calorimeter import report, report_pictures, report_text
 from hepflows.applications.calorimeter.data import Showers
-from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, Layer
+from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, GridLayer
 from hepflows.applications.calorimeter.report import write_report
 from hepflows.errors import DataError
 
-ONE = Geometry("one small layer", (Layer((2, 2), (20.0, 10.0)),))
-SMALL = Geometry("two small layers", (Layer((2, 3), (20.0, 10.0)), Layer((1, 4), (40.0, 10.0))))
+ONE = Geometry("one small layer", (GridLayer((2, 2), (20.0, 10.0)),))
+SMALL = Geometry("two small layers", (GridLayer((2, 3), (20.0, 10.0)), GridLayer((1, 4), (40.0, 10.0))))
 HOSTILE = "<script>alert('x')</script> & $x$"
 METRICS: dict[str, Any] = {
     "auc": 0.7143,
@@ -212,11 +212,11 @@ def test_a_single_shower_whose_values_leave_no_room_for_bins() -> None:
 def test_averages_are_the_means_of_the_cells() -> None:
     showers = {"Geant4": make(7, 1, SMALL), "flow": make(5, 2, SMALL)}
     samples, ratios = report_pictures.average_showers(showers).figure  # type: ignore[misc]
-    first = [np.ma.filled(axes.images[0].get_array(), 0.0).T for axes in samples.axes[:4]]
+    first = [np.ma.filled(axes.collections[0].get_array(), 0.0) for axes in samples.axes[:4]]
     expected = [showers[name].layer(i).mean(axis=0) for i in range(2) for name in ("Geant4", "flow")]
     for image, mean in zip(first, expected, strict=True):
         np.testing.assert_allclose(image, mean)
-    np.testing.assert_allclose(ratios.axes[0].images[0].get_array().T, expected[1] / expected[0])
+    np.testing.assert_allclose(ratios.axes[0].collections[0].get_array(), expected[1] / expected[0])
 
 
 def test_histograms_are_those_of_the_observables() -> None:
@@ -247,7 +247,7 @@ def test_values_outside_the_bins_are_told() -> None:
 
 
 def test_of_many_layers_a_few_are_shown() -> None:
-    many = Geometry("many", tuple(Layer((1, 2), (1.0, 1.0)) for _ in range(45)))
+    many = Geometry("many", tuple(GridLayer((1, 2), (1.0, 1.0)) for _ in range(45)))
     assert report_pictures.shown_layers(many) == [0, 9, 18, 26, 35, 44]
     assert report_pictures.shown_layers(SMALL) == [0, 1]
 

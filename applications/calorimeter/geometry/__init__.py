@@ -1,0 +1,18 @@
+"""Where the cells of a calorimeter lie."""
+
+from hepflows.applications.calorimeter.geometry.binning import read_binning, write_binning
+from hepflows.applications.calorimeter.geometry.catalogue import CALOGAN, GEOMETRIES, load_geometry
+from hepflows.applications.calorimeter.geometry.geometry import Geometry
+from hepflows.applications.calorimeter.geometry.layers import GridLayer, Layer, PolarLayer
+
+__all__ = [
+    "CALOGAN",
+    "GEOMETRIES",
+    "Geometry",
+    "GridLayer",
+    "Layer",
+    "PolarLayer",
+    "load_geometry",
+    "read_binning",
+    "write_binning",
+]
