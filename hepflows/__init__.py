@@ -26,8 +26,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0.dev0"
 
 _BIJECTIONS = (
-    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inverse", "LULinear",
-    "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
+    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inductive", "Inverse",
+    "LULinear", "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
     "Standardize",
 )  # fmt: skip
 
@@ -36,7 +36,7 @@ _PUBLIC: dict[str, str] = {
     **dict.fromkeys(("Gaussian", "UniformBox"), "hepflows.bases"),
     **dict.fromkeys(("MLP", "ResidualNet"), "hepflows.nets"),
     "MADE": "hepflows.made",
-    **dict.fromkeys(("coupling_flow", "iaf", "maf", "nice", "realnvp"), "hepflows.zoo"),
+    **dict.fromkeys(("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp"), "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
     **dict.fromkeys(("MaximumLikelihood", "TensorBatches", "TrainingConfig", "fit"), "hepflows.training"),
     "Flow": "hepflows.flow",

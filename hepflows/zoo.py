@@ -13,6 +13,7 @@ from hepflows.bijections import (
     Bijection,
     Chain,
     Coupling,
+    Inductive,
     Inverse,
     MaskedAutoregressive,
     Permutation,
@@ -20,6 +21,7 @@ from hepflows.bijections import (
     Shift,
     Univariate,
 )
+from hepflows.bijections.inductive import context_width
 from hepflows.flow import Flow
 from hepflows.made import MADE
 
@@ -122,3 +124,44 @@ def nice(features: int, context_features: int = 0, **options: Any) -> Flow:
 def realnvp(features: int, context_features: int = 0, **options: Any) -> Flow:
     """Affine coupling flow (arXiv:1605.08803). Takes the options of `coupling_flow`."""
     return coupling_flow(features, context_features, univariate=Affine(), **options)
+
+
+def inductive_flow(
+    widths: Sequence[int],
+    context_features: int = 0,
+    *,
+    window: int = 1,
+    share: bool = False,
+    coupling: bool = False,
+    base: Base | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Flow:
+    """One flow a block of features, conditioned on the blocks before it (iCaloFlow, arXiv:2305.11934).
+
+    Args:
+        widths: features of each block.
+        context_features: width of the context, zero for none.
+        window: how many blocks before it a block sees.
+        share: whether all blocks but the first have one flow in common, for which they must be of one width.
+        coupling: coupling flows instead of masked autoregressive ones.
+        base: density of the latents, a standard normal where not given.
+        seed: draws the initial weights.
+        options: those of `maf` or `coupling_flow`, for each of the flows.
+
+    Example:
+        >>> flow = inductive_flow([2, 4, 3], context_features=1, blocks=2)
+        >>> flow.log_prob(torch.zeros(5, 9), torch.zeros(5, 1)).shape
+        torch.Size([5])
+    """
+    recipe = coupling_flow if coupling else maf
+    steps: list[Bijection] = []
+    for block, width in enumerate(widths):
+        if share and block > 1:
+            steps.append(steps[1])
+            continue
+        context = context_width(
+            widths, block, context_features, window, shared=share and block == 1 and len(widths) > 2
+        )
+        steps.append(recipe(width, context, seed=seed + block, **options).bijection)
+    return Flow(Inductive(steps, context_features, window=window), base)

@@ -13,10 +13,11 @@ from hepflows.bases import Gaussian, UniformBox
 from hepflows.bijections import Elementwise, LinearSpline, LULinear, QuadraticSpline, RationalQuadraticSpline
 from hepflows.errors import ContextError, DomainError, ShapeError
 from hepflows.flow import Flow
-from hepflows.zoo import coupling_flow, iaf, maf, nice, realnvp
+from hepflows.zoo import coupling_flow, iaf, inductive_flow, maf, nice, realnvp
 
 RECIPES: dict[str, Callable[..., Flow]] = {
     "maf": maf, "iaf": iaf, "coupling": coupling_flow, "nice": nice, "realnvp": realnvp,
+    "inductive": lambda features, context=0, seed=0: inductive_flow([1] * features, context, seed=seed),
 }  # fmt: skip
 
 

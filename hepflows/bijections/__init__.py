@@ -4,6 +4,7 @@ from hepflows.bijections.autoregressive import MaskedAutoregressive
 from hepflows.bijections.base import Bijection, Chain, Inverse
 from hepflows.bijections.coupling import Coupling
 from hepflows.bijections.elementwise import Elementwise, Logit, Standardize
+from hepflows.bijections.inductive import Inductive
 from hepflows.bijections.jacobi import Autoregressive
 from hepflows.bijections.linear import LULinear, Permutation
 from hepflows.bijections.normalization import BatchNorm
@@ -18,6 +19,7 @@ __all__ = [
     "Chain",
     "Coupling",
     "Elementwise",
+    "Inductive",
     "Inverse",
     "LULinear",
     "LinearSpline",

@@ -15,6 +15,7 @@ from hepflows.bijections import (
     Chain,
     Coupling,
     Elementwise,
+    Inductive,
     Inverse,
     LinearSpline,
     Logit,
@@ -27,6 +28,7 @@ from hepflows.bijections import (
     Standardize,
     Univariate,
 )
+from hepflows.bijections.inductive import context_width
 from hepflows.made import MADE
 
 FEATURES, CONTEXT = 5, 2
@@ -88,6 +90,21 @@ def lu() -> Bijection:
     return bijection
 
 
+def inductive(window: int, *, shared: bool) -> Bijection:
+    """Blocks of 2, 1 and 2 features, or of one feature each that share all but the first bijection."""
+    widths = [1] * FEATURES if shared else [2, 1, 2]
+
+    def step(block: int) -> Bijection:
+        is_shared = shared and block > 0
+        context = context_width(widths, block, CONTEXT, window, shared=is_shared)
+        made = MADE(widths[block], UNIVARIATES["rational"].per_feature, (8,), context_features=context, generator=rng)
+        return MaskedAutoregressive(UNIVARIATES["rational"], made)
+
+    rng = generator()
+    steps = [step(0), *[step(1)] * 4] if shared else [step(block) for block in range(3)]
+    return Inductive(steps, CONTEXT, window=window)
+
+
 def batch_norm() -> Bijection:
     """Between trainings: there its inverse exists and events do not see each other."""
     bijection = BatchNorm(FEATURES)
@@ -113,6 +130,8 @@ TABLE: dict[str, Callable[[], Bijection]] = {
     "iaf": lambda: Inverse(autoregressive(UNIVARIATES["rational"], CONTEXT)),
     "causal affine": lambda: causal(UNIVARIATES["affine"], 0),
     "causal rational context": lambda: causal(UNIVARIATES["rational"], CONTEXT),
+    "inductive": lambda: inductive(1, shared=False),
+    "inductive shared window": lambda: inductive(2, shared=True),
     "lu": lu,
     "batch norm": batch_norm,
     "permutation": lambda: Permutation([3, 1, 4, 0, 2]),

@@ -1,0 +1,66 @@
+"""Blocks conditioned on those before them: what each sees, and that sharing changes nothing but the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hepflows.bijections import Inductive
+from hepflows.errors import ContextError, ShapeError
+from hepflows.zoo import inductive_flow, maf
+
+WIDTHS = [2, 3, 1, 2]
+
+
+def sees(window: int) -> torch.Tensor:
+    """(blocks, blocks) whether the latents of the first depend on the data of the second."""
+    flow = inductive_flow(WIDTHS, 1, window=window, blocks=2, hidden=(16,), seed=3).double()
+    for parameter in flow.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    x, context = torch.randn(1, 8, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda x: flow.bijection(x, context)[0][0], x)[:, 0]
+    blocks = [block.split(WIDTHS, 1) for block in jacobian.split(WIDTHS, 0)]
+    return torch.tensor([[bool((part != 0).any()) for part in row] for row in blocks])
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_a_block_sees_itself_and_the_window_before_it(window: int) -> None:
+    distance = torch.arange(4)[:, None] - torch.arange(4)
+    assert torch.equal(sees(window), (distance >= 0) & (distance <= window))
+
+
+def test_the_density_is_the_product_of_the_steps() -> None:
+    flow = inductive_flow([2, 2, 2], 1, share=True, blocks=1, hidden=(8,), seed=5)
+    first, other, same = flow.bijection.bijections
+    assert other is same
+    x, context = torch.randn(4, 6), torch.randn(4, 1)
+    total, latents = torch.zeros(4), []
+    for block, bijection in enumerate((first, other, other)):
+        given = [context]
+        if block:
+            place = torch.zeros(4, 3)
+            place[:, block] = 1
+            given += [x[:, 2 * block - 2 : 2 * block], place]
+        z, ladj = bijection(x[:, 2 * block : 2 * block + 2], torch.cat(given, 1))
+        latents.append(z)
+        total = total + ladj
+    torch.testing.assert_close(flow.log_prob(x, context), total + flow.base.log_prob(torch.cat(latents, 1)))
+
+
+def test_shared_weights_hardly_grow_with_the_number_of_blocks() -> None:
+    def weights(blocks: int, share: bool) -> int:
+        flow = inductive_flow([3] * blocks, 1, share=share, blocks=1, hidden=(8,))
+        return sum(parameter.numel() for parameter in flow.parameters())
+
+    assert weights(12, True) - weights(8, True) == weights(8, True) - weights(4, True)  # inputs that tell the place
+    assert weights(12, True) < 1.1 * weights(4, True)
+    assert weights(12, False) > 2.5 * weights(4, False)
+
+
+def test_bijections_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ContextError, match="block 1 of 2 is conditioned on 3 numbers but its bijection takes 2"):
+        Inductive([maf(2, 1).bijection, maf(2, 2).bijection], 1)
+    with pytest.raises(ShapeError, match="at least one bijection and window >= 1"):
+        Inductive([], 1)
+    with pytest.raises(ShapeError, match="blocks of its own 3 features before it"):
+        inductive_flow([2, 3, 3], share=True)
