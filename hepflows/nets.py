@@ -79,6 +79,7 @@ class MLP(Conditioner):
         hidden: widths of the hidden layers.
         context_features: width of the context.
         activation: applied after every hidden layer.
+        dropout: probability to drop a hidden unit, in training.
         generator: draws the initial weights.
 
     Example:
@@ -95,10 +96,11 @@ class MLP(Conditioner):
         *,
         context_features: int = 0,
         activation: Activation = functional.relu,
+        dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.context_features = context_features
+        self.context_features, self.dropout = context_features, dropout
         widths = [features + context_features, *hidden, outputs]
         layers = [ColumnLinear(i, o) for i, o in pairwise(widths)]
         self.hidden, self.output = nn.ModuleList(layers[:-1]), layers[-1]
@@ -118,7 +120,7 @@ class MLP(Conditioner):
     def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.inputs(x, context)
         for layer in self.layers:
-            h = self.activation(layer(h))
+            h = functional.dropout(self.activation(layer(h)), self.dropout, self.training)
         return h
 
 

@@ -89,6 +89,7 @@ def coupling_flow(
     univariate: Univariate | None = None,
     blocks: int = 6,
     hidden: Sequence[int] = (64, 64),
+    dropout: float = 0.0,
     base: Base | None = None,
     seed: int = 0,
 ) -> Flow:
@@ -102,6 +103,7 @@ def coupling_flow(
         univariate: map of one feature; a rational-quadratic spline of 8 bins on [-5, 5] where not given.
         blocks: number of coupling bijections.
         hidden: widths of the conditioning networks.
+        dropout: in their hidden layers, in training.
         base: density of the latents, a standard normal where not given.
         seed: draws the initial weights and the permutations.
     """
@@ -110,7 +112,9 @@ def coupling_flow(
     bijections: list[Bijection] = []
     for block in range(blocks):
         mask = torch.arange(features) % 2 == block % 2 if features > 1 else torch.ones(1, dtype=torch.bool)
-        bijections.append(Coupling(univariate, mask, context_features, hidden=hidden, generator=generator))
+        bijections.append(
+            Coupling(univariate, mask, context_features, hidden=hidden, dropout=dropout, generator=generator)
+        )
         if block % 2 and block < blocks - 1:
             bijections.append(Permutation.random(features, generator))
     return Flow(Chain(bijections), base)

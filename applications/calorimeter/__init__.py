@@ -12,7 +12,7 @@ from hepflows.lazy import public_name
 _HERE = "hepflows.applications.calorimeter"
 _PUBLIC = {
     "CALOGAN": f"{_HERE}.geometry",
-    "CaloFlow": f"{_HERE}.model",
+    "CaloFlow": f"{_HERE}.models.caloflow",
     "Geometry": f"{_HERE}.geometry",
     "GEOMETRIES": f"{_HERE}.geometry",
     "GridLayer": f"{_HERE}.geometry",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hepflows.errors import ConfigError
 from hepflows.training.loop import TrainingConfig
@@ -17,7 +17,7 @@ class _Section(BaseModel):
 
 
 class PreprocessConfig(_Section):
-    """How energies become numbers that a flow learns well; see `hepflows.applications.calorimeter.preprocess`.
+    """How energies become numbers that a flow learns well; see `hepflows.applications.calorimeter.models.preprocess`.
 
     Attributes:
         kind: ``logit``, the preprocessing of CaloFlow, or ``log``.
@@ -37,12 +37,11 @@ class PreprocessConfig(_Section):
     tail: float = Field(2.0, gt=0)
 
 
-class FlowConfig(_Section):
-    """One flow and its training.
+class SplineConfig(_Section):
+    """What all flows have: spline blocks and how they are trained.
 
     Attributes:
-        blocks: number of autoregressive bijections.
-        hidden: widths of the hidden layers of each.
+        blocks: number of bijections.
         bins: bins of the rational-quadratic splines.
         bound: the splines act on [-bound, bound].
         minimum: smallest width, height and derivative of a spline bin.
@@ -51,7 +50,6 @@ class FlowConfig(_Section):
     """
 
     blocks: int = Field(8, ge=1)
-    hidden: list[int] = [378, 378]
     bins: int = Field(8, ge=2)
     bound: float = Field(14.0, gt=0)
     minimum: float = Field(1e-6, gt=0)
@@ -59,24 +57,82 @@ class FlowConfig(_Section):
     training: TrainingConfig = TrainingConfig()
 
 
+class FlowConfig(SplineConfig):
+    """A flow of perceptrons, masked or in couplings.
+
+    Attributes:
+        hidden: widths of the hidden layers of each block.
+    """
+
+    hidden: list[int] = [378, 378]
+
+
+class TeacherConfig(FlowConfig):
+    """A masked autoregressive flow (CaloFlow v1, arXiv:2106.05285)."""
+
+    kind: Literal["teacher"] = "teacher"
+
+
+class CouplingConfig(FlowConfig):
+    """A flow of spline couplings (arXiv:2312.09290)."""
+
+    kind: Literal["coupling"] = "coupling"
+
+
+class InductiveConfig(FlowConfig):
+    """One flow a layer, conditioned on the layers before it (iCaloFlow, arXiv:2305.11934).
+
+    Attributes:
+        window: how many layers before it a layer sees.
+        share: whether all layers but the first have one flow in common; their cells must then be as many.
+        coupling: couplings instead of masked autoregressive flows: sampling is faster then.
+    """
+
+    kind: Literal["inductive"] = "inductive"
+    window: int = Field(1, ge=1)
+    share: bool = False
+    coupling: bool = False
+
+
+ShowerFlowConfig = Annotated[TeacherConfig | CouplingConfig | InductiveConfig, Field(discriminator="kind")]
+
+
 class CaloFlowConfig(_Section):
     """The model: Flow I for the layer energies, Flow II for the voxels.
 
     Attributes:
-        kind: ``teacher``, masked autoregressive flows as in CaloFlow v1 (arXiv:2106.05285).
+        kind: what Flow II is made of: ``teacher``, ``coupling`` or ``inductive``.
         precision: of weights and arithmetic.
         preprocess: see `PreprocessConfig`.
-        mirror: also train on mirror images of the showers, along each axis along which the sample is symmetric.
+        orient: also train on the images of the showers, for each reflection and turn under which cells and sample look the same.
+        conditions: columns of the showers that the flows are conditioned on besides the energy: ``pdg``, ``theta``, ``phi``, ``x``, ``y``.
+        species: PDG numbers of the particles, where ``pdg`` is among the conditions; taken from the training files where empty.
+        joint: whether one flow learns layer energies and voxels together, instead of two one after the other.
         energy_flow: Flow I, p(layer energies | incident energy).
-        shower_flow: Flow II, p(voxels | layer energies, incident energy).
+        shower_flow: Flow II, p(voxels | layer energies, incident energy); its settings depend on the kind.
     """
 
-    kind: Literal["teacher"] = "teacher"
+    kind: Literal["teacher", "coupling", "inductive"] = "teacher"
     precision: Literal["float32", "float64"] = "float32"
     preprocess: PreprocessConfig = PreprocessConfig()
-    mirror: bool = False
+    orient: bool = False
+    conditions: list[Literal["pdg", "theta", "phi", "x", "y"]] = []
+    species: list[int] = []
+    joint: bool = False
     energy_flow: FlowConfig = FlowConfig()
-    shower_flow: FlowConfig = FlowConfig()
+    shower_flow: ShowerFlowConfig = TeacherConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_kind(cls, values: Any) -> Any:
+        """The kind stands once, at the model; its flow is read as one of that kind."""
+        if not isinstance(values, dict) or not isinstance(values.get("shower_flow", {}), dict):
+            return values
+        kind = values.get("kind", "teacher")
+        return {**values, "shower_flow": {**values.get("shower_flow", {}), "kind": kind}}
+
+
+KINDS: tuple[str, ...] = get_args(CaloFlowConfig.model_fields["kind"].annotation)
 
 
 class SplitConfig(_Section):
@@ -141,7 +197,13 @@ def validate(values: dict[str, Any], where: str) -> RunConfig:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        # pydantic names the kind of a flow as if it were a level of its own
+        parts = [str(part) for part in first["loc"]]
+        field = ".".join(
+            part
+            for before, part in zip(["", *parts], parts, strict=False)
+            if before != "shower_flow" or part not in KINDS
+        )
         message = f"{where}: {field}: {first['msg']} (got {first['input']!r})"
         raise ConfigError(message) from None
 

@@ -52,7 +52,7 @@ def train(
     training: Showers, validation: Showers, run: RunFolder, config: RunConfig, seed: int
 ) -> tuple[Any, dict[str, History]]:
     """Train, or take the model that the run has already; returns it with its loss histories."""
-    from hepflows.applications.calorimeter.model import CaloFlow
+    from hepflows.applications.calorimeter.models.caloflow import CaloFlow
 
     if (run / "model.safetensors").exists():
         return CaloFlow.load(run.path), run.read_history()

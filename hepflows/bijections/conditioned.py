@@ -80,7 +80,8 @@ def _fused(
 
 
 def _layers_covered(net: MLP) -> bool:
-    return native.layers_covered(len(net.hidden), net.activation)
+    drops = net.training and net.dropout > 0
+    return not drops and native.layers_covered(len(net.hidden), net.activation)
 
 
 def _fused_layers(

@@ -27,6 +27,7 @@ class Coupling(Bijection):
         mask: (D,) booleans; true features are mapped.
         context_features: width of the context, zero for none.
         hidden: widths of the conditioning network.
+        dropout: in its hidden layers, in training.
         net: a network ``(x_A, context) -> (N, B * P)`` of your own instead, the parameters of one feature next to one another.
         generator: draws the initial weights.
     """
@@ -41,6 +42,7 @@ class Coupling(Bijection):
         context_features: int = 0,
         *,
         hidden: Sequence[int] = (64, 64),
+        dropout: float = 0.0,
         net: nn.Module | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -57,7 +59,14 @@ class Coupling(Bijection):
         self.univariate = univariate
         if net is None:
             outputs = len(self.mapped) * univariate.per_feature
-            net = MLP(len(self.kept), outputs, hidden, context_features=context_features, generator=generator)
+            net = MLP(
+                len(self.kept),
+                outputs,
+                hidden,
+                context_features=context_features,
+                dropout=dropout,
+                generator=generator,
+            )
             net.start_at(univariate.identity())
         self.net = net
 

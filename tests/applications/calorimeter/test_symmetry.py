@@ -7,7 +7,7 @@ import torch
 from toy_calorimeter import TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, Geometry, GridLayer, PolarLayer, Showers, load_geometry
-from hepflows.applications.calorimeter.symmetry import asymmetries, moved, movements, orientations
+from hepflows.applications.calorimeter.models.symmetry import asymmetries, moved, movements, orientations
 
 FLIP_X = np.diag([-1.0, 1.0])
 RINGS = Geometry("rings", (PolarLayer((0, 5, 10), 1), PolarLayer((0, 5, 10, 20), 8), PolarLayer((0, 10), 12)))

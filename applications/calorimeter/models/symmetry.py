@@ -18,6 +18,9 @@ from hepflows.training.batches import Transform
 LIMIT = 4.5
 """Standard deviations by which no moment of a layer may differ between the showers and their images."""
 
+ENOUGH = 20_000
+"""Showers that decide."""
+
 
 def movements(geometry: Geometry) -> list[np.ndarray]:
     """The (2, 2) reflections and turns under which the cells of all layers fall onto one another, the identity first."""
@@ -55,7 +58,7 @@ def _moved_layer(layer: Layer, matrix: np.ndarray) -> np.ndarray | None:
     return order if whole else None
 
 
-def asymmetries(showers: Showers, order: np.ndarray) -> np.ndarray:
+def asymmetries(showers: Showers, order: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     r"""``(n_layers, 4)``: how far the moments of a sample are from those of its image, in standard errors.
 
     The moments of a shower are :math:`\sum v f / \sum v` in each layer, with f = x, y, x^2 - y^2 and x y; those that the
@@ -64,8 +67,10 @@ def asymmetries(showers: Showers, order: np.ndarray) -> np.ndarray:
     Args:
         showers: the sample.
         order: (n_voxels,) where each cell falls, from `moved`.
+        rows: the showers that are meant, all where not given; of many the first `ENOUGH` are looked at.
     """
-    geometry, voxels = showers.geometry, showers.voxels
+    geometry = showers.geometry
+    voxels = showers.voxels[:ENOUGH] if rows is None else showers.voxels[rows[:ENOUGH]]
     result = np.zeros((geometry.n_layers, 4))
     for i, (part, layer) in enumerate(zip(geometry.slices, geometry.layers, strict=True)):
         where = layer.coordinates
@@ -85,10 +90,10 @@ def asymmetries(showers: Showers, order: np.ndarray) -> np.ndarray:
     return result
 
 
-def orientations(showers: Showers) -> Tensor:
+def orientations(showers: Showers, rows: np.ndarray | None = None) -> Tensor:
     """``(k, n_voxels)`` voxel orders under which the sample looks the same: the identity first, then what the data allow."""
     orders = [order for matrix in movements(showers.geometry) if (order := moved(showers.geometry, matrix)) is not None]
-    allowed = [order for order in orders if (np.abs(asymmetries(showers, order)) < LIMIT).all()]
+    allowed = [order for order in orders if (np.abs(asymmetries(showers, order, rows)) < LIMIT).all()]
     return torch.as_tensor(np.stack(allowed))
 
 
@@ -98,8 +103,8 @@ def turned(prepare: Transform, orders: Tensor | None) -> Transform:
         return prepare
 
     def turn(batch: tuple[Tensor, ...], rng: torch.Generator) -> tuple[Tensor, ...]:
-        voxels, incident = batch
+        voxels, *others = batch
         drawn = orders[torch.randint(len(orders), (len(voxels),), generator=rng)]
-        return prepare((voxels.gather(1, drawn), incident), rng)
+        return prepare((voxels.gather(1, drawn), *others), rng)
 
     return turn

@@ -18,6 +18,7 @@ All energies here are in MeV, in float64; the flow converts.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,29 @@ def sum_layers(voxels: Tensor, geometry: Geometry) -> Tensor:
 def spread_layers(values: Tensor, geometry: Geometry) -> Tensor:
     """``(n, n_layers)`` numbers to ``(n, n_voxels)``: each voxel gets that of its layer."""
     return torch.cat([values[:, i : i + 1].expand(-1, layer.n_voxels) for i, layer in enumerate(geometry.layers)], 1)
+
+
+Chunks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""A sample that is read a part at a time: each call starts anew and gives (n, n_voxels) voxels and (n,) incident energies, MeV."""
+
+
+class Moments:
+    """Mean and standard deviation of numbers that come in parts (Chan, Golub and LeVeque 1983)."""
+
+    def __init__(self) -> None:
+        self.n, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, values: Tensor) -> None:
+        """Add ``(n, d)`` numbers."""
+        n, mean = len(values), values.mean(0)
+        total, shift = self.n + n, mean - self.mean
+        self.squares = self.squares + ((values - mean) ** 2).sum(0) + shift**2 * (self.n * n / total)
+        self.mean, self.n = self.mean + shift * (n / total), total
+
+    def write(self, mean: Tensor, std: Tensor) -> None:
+        """Write both; a number that never changes gets a small spread."""
+        mean.copy_(self.mean)
+        std.copy_((self.squares / max(1, self.n - 1)).sqrt().clamp_min(1e-3))
 
 
 class Preprocess(nn.Module):
@@ -65,16 +89,15 @@ class Preprocess(nn.Module):
         self.register_buffer("voxel_mean", torch.zeros(geometry.n_voxels, dtype=double))
         self.register_buffer("voxel_std", torch.ones(geometry.n_voxels, dtype=double))
 
-    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator, orders: Tensor | None = None) -> None:
+    def fit(self, chunks: Chunks, generator: torch.Generator, orders: Tensor | None = None) -> None:
         """Learn the range of the response and, for the ``log`` kind, means, spreads and largest values of the voxels.
 
         Args:
-            voxels: (n, n_voxels) training set, MeV.
-            incident: (n,) incident energies, MeV.
+            chunks: called for each pass over the training set, gives (n, n_voxels) voxels and (n,) incident energies, MeV.
             generator: draws the noise.
             orders: (k, n_voxels) orientations in which the showers are shown, see `symmetry`.
         """
-        response = float((voxels.sum(1) / incident).max())
+        response = max(float((voxels.sum(1) / incident).max()) for voxels, incident in chunks())
         # a little above the largest one seen, so that its logit stays finite
         self.max_response.fill_(max(1.0, 1.002 * response))
 
@@ -163,19 +186,25 @@ class LogPreprocess(Preprocess):
         self.register_buffer("largest_voxel", torch.full_like(self.voxel_mean, torch.inf))
         self.register_buffer("largest_share", torch.ones_like(self.voxel_mean))
 
-    def fit(self, voxels: Tensor, incident: Tensor, generator: torch.Generator, orders: Tensor | None = None) -> None:
-        super().fit(voxels, incident, generator, orders)
-        filled, layers = self.dequantise(voxels, generator)
-        shares = filled / spread_layers(layers, self.geometry)
-        for values, largest in ((filled, self.largest_voxel), (shares, self.largest_share)):
-            seen = values.amax(0)
-            largest.copy_(MARGIN * (seen if orders is None else seen[orders].amax(0)))
-        for target, mean, std in (
-            (self.energy_target(layers, incident), self.energy_mean, self.energy_std),
-            (self.voxel_target(filled, layers), self.voxel_mean, self.voxel_std),
-        ):
-            mean.copy_(target.mean(0))
-            std.copy_(target.std(0).clamp_min(1e-3))
+    def fit(self, chunks: Chunks, generator: torch.Generator, orders: Tensor | None = None) -> None:
+        super().fit(chunks, generator, orders)
+        energies, targets = Moments(), Moments()
+        self.largest_voxel.zero_()
+        self.largest_share.zero_()
+        for mean, std in ((self.energy_mean, self.energy_std), (self.voxel_mean, self.voxel_std)):
+            mean.zero_()
+            std.fill_(1.0)
+        for voxels, incident in chunks():
+            filled, layers = self.dequantise(voxels, generator)
+            shares = filled / spread_layers(layers, self.geometry)
+            for values, largest in ((filled, self.largest_voxel), (shares, self.largest_share)):
+                torch.maximum(largest, values.amax(0), out=largest)
+            energies.add(self.energy_target(layers, incident))
+            targets.add(self.voxel_target(filled, layers))
+        for largest in (self.largest_voxel, self.largest_share):
+            largest.copy_(MARGIN * (largest if orders is None else largest[orders].amax(0)))
+        energies.write(self.energy_mean, self.energy_std)
+        targets.write(self.voxel_mean, self.voxel_std)
 
     def _fill(self, energies: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.rand(energies.shape, generator=generator, dtype=energies.dtype)

@@ -1,0 +1,126 @@
+"""Which particles a sample of generated showers comes from: those of the training set, or those that a user asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hepflows.applications.calorimeter.showers import Showers
+from hepflows.errors import DomainError
+
+BLOCK = 1000
+"""Showers generated at once, from a random stream of their own: shower ``i`` depends on the seed and ``i`` alone."""
+
+_QUANTILES = 1001
+_PARTICLES = 5000
+_FEW = 100
+"""So many different energies in a training set are a list and not a spectrum."""
+
+
+class Incident(nn.Module):
+    """The incident particles of a training set, to draw from.
+
+    Without conditions energies follow the quantiles of the training set; with conditions energy and conditions are drawn
+    together, from 5,000 of its particles.
+
+    Args:
+        names: the columns that a model is conditioned on.
+    """
+
+    quantiles: Tensor
+    particles: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.register_buffer("quantiles", torch.zeros(_QUANTILES, dtype=torch.float64))
+        rows = _PARTICLES if self.names else 0
+        self.register_buffer("particles", torch.zeros(rows, 1 + len(self.names), dtype=torch.float64))
+
+    def fit(self, showers: Showers, rows: np.ndarray, rng: torch.Generator) -> None:
+        """Take note of the particles of a training set; showers with weights count by them."""
+        energies, weights = showers.energies[rows], showers.weights[rows]
+        self.quantiles.copy_(torch.as_tensor(_quantiles(energies, weights)))
+        if self.names:
+            table = np.stack([energies, *(showers.columns[name][rows] for name in self.names)], 1)
+            drawn = torch.multinomial(torch.as_tensor(weights), _PARTICLES, replacement=True, generator=rng)
+            self.particles.copy_(torch.as_tensor(table)[drawn])
+
+    def draw(self, rng: torch.Generator) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """A block of energies in GeV, and of the columns."""
+        position = torch.rand(BLOCK, generator=rng, dtype=torch.float64)
+        if self.names:
+            drawn = self.particles[(position * _PARTICLES).long()]
+            return drawn[:, 0], {name: drawn[:, place].numpy() for place, name in enumerate(self.names, 1)}
+        position = position * (_QUANTILES - 1)
+        low = position.floor().long()
+        if len(torch.unique(self.quantiles)) <= _FEW:
+            return self.quantiles[low], {}
+        fraction = position - low
+        return self.quantiles[low] * (1 - fraction) + self.quantiles[low + 1] * fraction, {}
+
+    def asked(self, showers: int | np.ndarray, columns: Mapping[str, np.ndarray | float] | None = None) -> Asked:
+        """What a user asks for, checked.
+
+        Raises:
+            DomainError: no showers, energies that are not positive, or columns that do not fit.
+        """
+        n = showers if isinstance(showers, int) else len(showers)
+        if n < 1:
+            message = f"the number of showers must be at least 1, got {n}"
+            raise DomainError(message)
+        energies = None if isinstance(showers, int) else np.asarray(showers, dtype=np.float64)
+        if energies is not None and (energies.ndim != 1 or not np.isfinite(energies).all() or (energies <= 0).any()):
+            message = "incident energies must be a list of positive numbers in GeV"
+            raise DomainError(message)
+        known = {name: np.asarray(values, dtype=np.float64) for name, values in (columns or {}).items()}
+        for name, values in known.items():
+            if name not in self.names or values.shape not in ((), (n,)) or not np.isfinite(values).all():
+                expected = f"takes {', '.join(self.names)}" if self.names else "is conditioned on the energy alone"
+                message = (
+                    f"the model {expected}, a number or {n} numbers each, but got {name!r} of the shape {values.shape}"
+                )
+                raise DomainError(message)
+        return Asked(self, n, energies, known)
+
+
+def _quantiles(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    order = np.argsort(energies)
+    energies, weights = energies[order], weights[order]
+    wanted, shares = np.linspace(0, 1, _QUANTILES), weights / weights.sum()
+    if len(np.unique(energies)) <= _FEW:
+        places = np.searchsorted(np.cumsum(shares), wanted - 1e-12)
+        return energies[np.minimum(places, len(energies) - 1)]
+    found = np.interp(wanted, np.cumsum(shares) - 0.5 * shares, energies)
+    return np.asarray(found, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Incident particles, block by block."""
+
+    source: Incident
+    n: int
+    energies: np.ndarray | None
+    columns: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def block(self, index: int, rng: torch.Generator) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Energies in GeV and columns of one block; what is not given is drawn."""
+        start, stop = index * BLOCK, min(self.n, (index + 1) * BLOCK)
+        # always drawn, and for a full block: the noise that follows is the same whatever is given
+        energies, columns = self.source.draw(rng)
+        energies = energies[: stop - start] if self.energies is None else torch.as_tensor(self.energies[start:stop])
+        given = {
+            name: np.broadcast_to(self.columns[name], self.n)[start:stop]
+            if name in self.columns
+            else drawn[: stop - start]
+            for name, drawn in columns.items()
+        }
+        return energies, given

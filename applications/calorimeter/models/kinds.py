@@ -1,0 +1,86 @@
+"""The flows that learn voxels: one recipe a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+import torch
+
+from hepflows.applications.calorimeter.config import (
+    CouplingConfig,
+    FlowConfig,
+    InductiveConfig,
+    SplineConfig,
+    TeacherConfig,
+)
+from hepflows.applications.calorimeter.geometry import Geometry
+from hepflows.bijections import RationalQuadraticSpline
+from hepflows.flow import Flow
+from hepflows.training.seeding import derive, generator
+from hepflows.zoo import coupling_flow, inductive_flow, maf
+
+
+@singledispatch
+def shower_flow(config: SplineConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    """The flow of a configuration, over ``extra`` numbers and then the voxels.
+
+    Args:
+        config: its type is the kind.
+        geometry: the cells.
+        extra: numbers before the voxels: the layer energies, where one flow learns both.
+        context_features: width of the context.
+        seed: draws initial weights and permutations.
+    """
+    message = f"no recipe for {type(config).__name__}"
+    raise TypeError(message)
+
+
+@shower_flow.register
+def _(config: TeacherConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    orders = layerwise_permutations(geometry, extra, config.blocks - 1, generator(seed, "permutations"))
+    return masked(config, extra + geometry.n_voxels, context_features, orders, derive(seed, "shower flow"))
+
+
+@shower_flow.register
+def _(config: CouplingConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    return coupling_flow(
+        extra + geometry.n_voxels, context_features, **_options(config), seed=derive(seed, "shower flow")
+    )
+
+
+@shower_flow.register
+def _(config: InductiveConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    widths = [layer.n_voxels for layer in geometry.layers]
+    return inductive_flow(
+        [extra, *widths] if extra else widths,
+        context_features,
+        window=config.window,
+        share=config.share,
+        coupling=config.coupling,
+        **_options(config),
+        seed=derive(seed, "shower flow"),
+    )
+
+
+def masked(
+    config: FlowConfig, features: int, context_features: int, permutations: Sequence[Sequence[int]] | None, seed: int
+) -> Flow:
+    """A masked autoregressive flow; the layer energies are learnt by one whatever the kind."""
+    return maf(features, context_features, **_options(config), permutations=permutations, seed=seed)
+
+
+def layerwise_permutations(geometry: Geometry, extra: int, count: int, rng: torch.Generator) -> list[list[int]]:
+    """Alternately the reverse and a random order inside each layer, layers kept in sequence (CaloFlow); extra numbers stay first."""
+    orders = []
+    for index in range(count):
+        parts = [torch.arange(extra + part.start, extra + part.stop) for part in geometry.slices]
+        order = [part.flip(0) if index % 2 == 0 else part[torch.randperm(len(part), generator=rng)] for part in parts]
+        orders.append(torch.cat([torch.arange(extra), *order]).tolist())
+    return orders
+
+
+def _options(config: FlowConfig) -> dict[str, Any]:
+    spline = RationalQuadraticSpline(config.bins, config.bound, minimum=config.minimum)
+    return {"blocks": config.blocks, "hidden": config.hidden, "univariate": spline, "dropout": config.dropout}
