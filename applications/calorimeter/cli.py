@@ -33,6 +33,9 @@ Settings = Annotated[
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
+Memory = Annotated[
+    float, typer.Option(help="GB of showers that may stay in memory; more are read from disk as needed.", min=0.0)
+]
 Threads = Annotated[
     int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
 ]
@@ -47,6 +50,7 @@ def run(
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    memory: Memory = 4.0,
     threads: Threads = None,
 ) -> None:
     """Train on showers, generate new ones, judge them and write a report.
@@ -58,7 +62,9 @@ def run(
 
     _use(threads)
     with _interruptible(out):
-        metrics = pipeline.run(inputs, out, load_config(preset, settings), seed, resume=resume, overwrite=overwrite)
+        metrics = pipeline.run(
+            inputs, out, load_config(preset, settings), seed, resume=resume, overwrite=overwrite, memory_gb=memory
+        )
     _table(metrics)
     console.say(f"report: {out / 'report.html'}")
 
@@ -72,21 +78,24 @@ def train(
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    memory: Memory = 4.0,
     threads: Threads = None,
 ) -> None:
     """Train only: writes model.safetensors and history.csv into the folder.
 
     Example: `hepflows calorimeter train 'showers/*_t*.root' --out runs/eplus --preset paper`
     """
-    from hepflows.applications.calorimeter import pipeline, read_showers
+    from hepflows.applications.calorimeter import pipeline
     from hepflows.applications.calorimeter.config import load_config
+    from hepflows.applications.calorimeter.sample import Split, load_sample
 
     _use(threads)
     config = load_config(preset, settings)
     with _interruptible(out):
-        training, validation, _ = pipeline.split(read_showers(inputs), config, seed)
+        showers = load_sample(inputs, folder=out, memory_gb=memory)
+        parts = Split.of(len(showers), config.split, seed)
         folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
-        pipeline.train(training, validation, folder, config, seed)
+        pipeline.train(showers, parts, folder, config, seed)
     console.say(f"model: {out / 'model.safetensors'}; next: hepflows calorimeter sample {out} -n 1000 -o showers.root")
 
 
@@ -105,12 +114,24 @@ def sample(
             show_default=False,
         ),
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the model is conditioned on, for example pdg=22 or theta=0.1; as in training where not given; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(help="i/N: generate the i-th of N parts, counted from 0; together they are the whole sample.")
+    ] = "0/1",
     seed: Seed = 1,
     threads: Threads = None,
 ) -> None:
     """Generate showers with a trained model.
 
     Example: `hepflows calorimeter sample runs/demo -n 10000 --energy 1:100 -o showers.root`
+
+    On a batch system: `hepflows calorimeter sample runs/demo -n 10000000 --shard $JOB/100 -o part_$JOB.hdf5`
     """
     from hepflows.applications.calorimeter import CaloFlow, pipeline
     from hepflows.io.paths import file_format
@@ -118,9 +139,9 @@ def sample(
     _use(threads)
     for output in outputs:
         file_format(output)
-    flow = CaloFlow.load(model)
-    milliseconds = pipeline.generate(flow, n, outputs, seed, _energies(energy, n, seed))
-    console.say(f"{n} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
+    particles = pipeline.Particles(n, _energies(energy, n, seed), _conditions(condition), _shard(shard))
+    written, milliseconds = pipeline.generate(CaloFlow.load(model), particles, outputs, seed)
+    console.say(f"{written} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
 
 
 @app.command()
@@ -202,6 +223,28 @@ def _energies(text: str | None, n: int, seed: int) -> Any:
         if len(bounds) == 2
         else np.full(n, bounds[0])
     )
+
+
+def _conditions(texts: list[str] | None) -> dict[str, float]:
+    """``pdg=22`` to a number by name."""
+    found = {}
+    for text in texts or []:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            message = f"--condition {text}: write it as name=number, for example pdg=22"
+            raise ConfigError(message) from None
+    return found
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """``3/10`` to its two numbers."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        message = f"--shard {text}: write it as i/N with i from 0 to N - 1, for example 0/10"
+        raise ConfigError(message)
+    return int(index), int(count)
 
 
 @contextmanager

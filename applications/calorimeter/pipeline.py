@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hepflows import console
-from hepflows.applications.calorimeter.config import RunConfig
+from hepflows.applications.calorimeter.config import CaloFlowConfig, RunConfig
 from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.sample import Paths, Split, load_sample
 from hepflows.applications.calorimeter.showers import Showers
-from hepflows.errors import ConfigError, DataError
+from hepflows.errors import ConfigError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
-from hepflows.training.seeding import numpy_generator
-
-Paths = Path | str | Sequence[Path | str]
 
 
 def open_run(
@@ -29,40 +28,29 @@ def open_run(
     return RunFolder(out, identity, resume=resume, overwrite=overwrite)
 
 
-def split(showers: Showers, config: RunConfig, seed: int) -> tuple[Showers, Showers, Showers]:
-    """Training, validation and test showers, drawn without overlap from the seed."""
-    n = len(showers)
-    n_validation, n_test = round(n * config.split.validation), round(n * config.split.test)
-    n_train = n - n_validation - n_test
-    if min(n_train, n_validation, n_test) < 20:
-        message = (
-            f"{n} showers are too few: the split gives {n_train} for training, {n_validation} for validation and {n_test} "
-            "for the test, and each needs at least 20; give a larger file or set split.validation and split.test"
-        )
-        raise DataError(message)
-    order = numpy_generator(seed, "split").permutation(n)
-    return (
-        showers[order[:n_train]],
-        showers[order[n_train : n_train + n_validation]],
-        showers[order[n_train + n_validation :]],
-    )
-
-
 def train(
-    training: Showers, validation: Showers, run: RunFolder, config: RunConfig, seed: int
+    showers: Showers, parts: Split, run: RunFolder, config: RunConfig, seed: int
 ) -> tuple[Any, dict[str, History]]:
     """Train, or take the model that the run has already; returns it with its loss histories."""
     from hepflows.applications.calorimeter.models.caloflow import CaloFlow
 
     if (run / "model.safetensors").exists():
         return CaloFlow.load(run.path), run.read_history()
-    model = CaloFlow(config=config.model, geometry=training.geometry, seed=seed)
+    model = CaloFlow(config=with_species(config.model, showers), geometry=showers.geometry, seed=seed)
     with console.progress("training") as update:
-        histories = model.fit(training, validation, seed=seed, checkpoints=run.path, progress=update)
+        histories = model.fit(
+            showers,
+            showers,
+            rows=parts.training,
+            validation_rows=parts.validation,
+            seed=seed,
+            checkpoints=run.path,
+            progress=update,
+        )
     run.write_history(histories)
     run.note(
-        n_train=len(training),
-        n_validation=len(validation),
+        n_train=len(parts.training),
+        n_validation=len(parts.validation),
         train_seconds=round(sum(history.seconds for history in histories.values()), 2),
     )
     model.save(run / "model.safetensors")
@@ -71,13 +59,40 @@ def train(
     return model, histories
 
 
-def generate(model: Any, n: int, outputs: Sequence[Path], seed: int, energies: Any = None) -> float:
-    """Generate ``n`` showers into one or more files of the same content; returns the milliseconds a shower took."""
+def with_species(model: CaloFlowConfig, showers: Showers) -> CaloFlowConfig:
+    """The configuration with the species that a sample holds, where it is conditioned on them and names none."""
+    if "pdg" not in model.conditions or model.species or "pdg" not in showers.columns:
+        return model
+    return model.model_copy(update={"species": sorted({int(number) for number in showers.columns["pdg"]})})
+
+
+@dataclass(frozen=True)
+class Particles:
+    """What is to be generated.
+
+    Attributes:
+        n: showers, in all shards together.
+        energies: (n,) incident energies in GeV, or None for those of the training set.
+        conditions: what a conditional model is given, by name.
+        shard: (i, N): only the i-th of N parts, counted from 0.
+    """
+
+    n: int
+    energies: Any = None
+    conditions: Mapping[str, float] = field(default_factory=dict)
+    shard: tuple[int, int] = (0, 1)
+
+
+def generate(model: Any, particles: Particles, outputs: Sequence[Path], seed: int) -> tuple[int, float]:
+    """Generate showers into one or more files of the same content; returns how many, and the milliseconds a shower took."""
     seconds = 0.0
 
     def timed(update: console.Update) -> Iterator[Showers]:
         nonlocal seconds
-        blocks = model.iterate_samples(n if energies is None else energies, seed=seed, progress=update)
+        wanted = particles.n if particles.energies is None else particles.energies
+        blocks = model.iterate_samples(
+            wanted, seed=seed, columns=particles.conditions, shard=particles.shard, progress=update
+        )
         while True:
             started = time.perf_counter()
             block = next(blocks, None)
@@ -88,14 +103,21 @@ def generate(model: Any, n: int, outputs: Sequence[Path], seed: int, energies: A
 
     first, *others = outputs
     with console.progress("sampling") as update:
-        write_showers(first, timed(update))
+        written = write_showers(first, timed(update))
     for other in others:
         write_showers(other, iterate_showers(first))
-    return 1e3 * seconds / n
+    return written, 1e3 * seconds / written
 
 
 def run(
-    inputs: Paths, out: Path, config: RunConfig, seed: int, *, resume: bool = False, overwrite: bool = False
+    inputs: Paths,
+    out: Path,
+    config: RunConfig,
+    seed: int,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    memory_gb: float = 4.0,
 ) -> dict[str, Any]:
     """Train, generate, judge and report; every stage that a run has behind it is not repeated.
 
@@ -106,23 +128,26 @@ def run(
         seed: everything random follows from it.
         resume: go on with an interrupted run.
         overwrite: replace a run that is there.
+        memory_gb: showers that may stay in memory; more of them are read from disk as they are needed.
 
     Returns:
         What stands in ``metrics.json``.
     """
     named(config.verdict.protocol)  # a wrong name is known before the training, not after it
     with console.console.status("reading"):
-        showers = read_showers(inputs)
+        showers = load_sample(inputs, folder=out, memory_gb=memory_gb)
     # a sample that is too small is known before anything is written
-    training, validation, test = split(showers, config, seed)
+    parts = Split.of(len(showers), config.split, seed)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
     console.say(f"{len(showers)} showers from {_names(inputs)}")
-    model, histories = train(training, validation, folder, config, seed)
+    model, histories = train(showers, parts, folder, config, seed)
     generated_files = [folder / "generated.hdf5", folder / "generated.root"]
     if not all(file.exists() for file in generated_files) or "ms_per_shower" not in folder.manifest:
-        milliseconds = generate(model, len(showers), generated_files, seed)
+        _, milliseconds = generate(model, Particles(len(showers)), generated_files, seed)
         folder.note(ms_per_shower=round(milliseconds, 4))
-    return judge(folder, training, test, histories, config, seed)
+    # what is judged is held in memory, several times over
+    most = max(1000, int(memory_gb * 1e9 / (40 * showers.geometry.n_voxels)))
+    return judge(folder, showers[parts.training[:most]], showers[parts.test[:most]], histories, config, seed)
 
 
 def judge(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from hepflows.errors import DataError, HepflowsError
 
-__all__ = ["SteadyFile", "replacing"]
+__all__ = ["SteadyFile", "no_room", "replacing"]
 
 _NO_ROOM: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        reason = None if isinstance(error, HepflowsError) else _no_room(error)
+        reason = None if isinstance(error, HepflowsError) else no_room(error)
         if reason is None:
             raise
         message = (
@@ -77,7 +77,7 @@ def _create_temporary(target: Path, shown: str) -> Path:
         # the ordinary mode and not mkstemp's 0600: the rename would keep it, and colleagues could not read the file
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        reason = _no_room(error) or (error.strerror or str(error)).lower()
+        reason = no_room(error) or (error.strerror or str(error)).lower()
         message = f"{shown} cannot be written because {reason}: choose another folder or make this one writable"
         raise DataError(message) from error
     return temporary
@@ -92,7 +92,7 @@ def _flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _no_room(error: BaseException | None) -> str | None:
+def no_room(error: BaseException | None) -> str | None:
     """Why there was no room, anywhere in the chain of exceptions; HDF5 often gives the number in its text only."""
     while error is not None:
         number = getattr(error, "errno", None)

@@ -109,6 +109,8 @@ class CaloFlow(nn.Module):
         showers: Showers,
         validation: Showers,
         *,
+        rows: np.ndarray | None = None,
+        validation_rows: np.ndarray | None = None,
         seed: int = 0,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
@@ -118,8 +120,10 @@ class CaloFlow(nn.Module):
         Showers with the column ``weight`` count by their weight.
 
         Args:
-            showers: the training set.
+            showers: the training set; its voxels may be a view of a file larger than the memory.
             validation: chooses the weights that are kept.
+            rows: the showers of the training set that are meant, all where not given.
+            validation_rows: the same of the validation set, which may then be one sample with the training set.
             seed: of order, noise and dropout.
             checkpoints: a folder; a call that was interrupted goes on from what it left there, to the same result.
             progress: called after every step.
@@ -127,29 +131,15 @@ class CaloFlow(nn.Module):
         Raises:
             DataError: showers of another geometry, or without a column that the model is conditioned on.
         """
-        return self.fit_rows(
-            showers, np.arange(len(showers)), validation, seed=seed, checkpoints=checkpoints, progress=progress
-        )
-
-    def fit_rows(
-        self,
-        showers: Showers,
-        rows: np.ndarray,
-        validation: Showers,
-        *,
-        seed: int = 0,
-        checkpoints: Path | None = None,
-        progress: Progress | None = None,
-    ) -> dict[str, History]:
-        """As `fit`, on some rows of a sample, which may be a mapped file larger than the memory."""
         for sample in (showers, validation):
             if sample.geometry != self.geometry:
                 message = f"the showers are of geometry {sample.geometry.name} and the model of {self.geometry.name}: use one of them"
                 raise DataError(message)
+        rows = np.arange(len(showers)) if rows is None else rows
         self.conditions.fit({name: values[rows] for name, values in showers.columns.items()})
         self.incident.fit(showers, rows, generator(seed, "incident"))
         training = TrainingSet.of(showers, self.conditions, rows)
-        held_out = TrainingSet.of(validation, self.conditions)
+        held_out = TrainingSet.of(validation, self.conditions, validation_rows)
         # a reflected shower comes from a reflected particle: with a direction or a place the cells alone do not tell
         symmetric = self.config.orient and not set(self.config.conditions) & {"theta", "phi", "x", "y"}
         orders = orientations(showers, rows) if symmetric else None

@@ -52,12 +52,11 @@ class Conditions(nn.Module):
 
     def fit(self, columns: Mapping[str, np.ndarray]) -> None:
         """Standardise by the columns of a training set."""
-        values = self._plain(self._checked(columns))
-        if not len(values):  # no conditions
-            return
-        spread = values.std(0, unbiased=False)
-        self.mean.copy_(values.mean(0))
-        self.std.copy_(torch.where(spread > 0, spread, 1.0))
+        if len(self.mean):
+            values = self._plain(self._checked(columns))
+            spread = values.std(0)
+            self.mean.copy_(torch.as_tensor(values.mean(0)))
+            self.std.copy_(torch.as_tensor(np.where(spread > 1e-9, spread, 1.0)))
 
     def encode(self, columns: Mapping[str, np.ndarray]) -> Tensor:
         """``(n,)`` columns to ``(n, width)`` in float64.
@@ -66,7 +65,7 @@ class Conditions(nn.Module):
             DataError: a column is missing, or holds a species that the model does not know.
         """
         known = self._checked(columns)
-        plain = (self._plain(known) - self.mean) / self.std
+        plain = (torch.as_tensor(self._plain(known)) - self.mean) / self.std
         if "pdg" not in self.names:
             return plain
         is_species = known["pdg"][:, None] == np.asarray(self.species)
@@ -83,7 +82,7 @@ class Conditions(nn.Module):
             raise DataError(message)
         return {name: np.asarray(columns[name], dtype=np.float64) for name in self.names}
 
-    def _plain(self, columns: Mapping[str, np.ndarray]) -> Tensor:
+    def _plain(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         parts = [columns[name] for name in ("x", "y") if name in self.names]
         if "phi" in self.names:
             across = np.sin(columns["theta"]) if "theta" in self.names else np.ones_like(columns["phi"])
@@ -91,4 +90,4 @@ class Conditions(nn.Module):
         elif "theta" in self.names:
             parts.append(columns["theta"])
         n = len(next(iter(columns.values()))) if columns else 0
-        return torch.as_tensor(np.stack(parts, 1) if parts else np.zeros((n, 0)))
+        return np.stack(parts, 1) if parts else np.zeros((n, 0))

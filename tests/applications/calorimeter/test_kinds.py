@@ -1,0 +1,120 @@
+"""Every kind of CaloFlow learns the toy; conditions, weights and shards do what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_calorimeter import SMALL, TOY, toy_showers
+
+from hepflows.applications.calorimeter import CaloFlow, Showers, load_config
+from hepflows.applications.calorimeter.models.conditions import Conditions
+from hepflows.errors import ConfigError, DataError, DomainError
+
+KINDS = {
+    "teacher": [],
+    "coupling": ["model.kind=coupling", "model.shower_flow.blocks=4"],
+    "coupling joint": ["model.kind=coupling", "model.joint=true", "model.shower_flow.blocks=6"],
+    "teacher joint": ["model.joint=true"],
+    "inductive": ["model.kind=inductive"],
+    "inductive coupling": ["model.kind=inductive", "model.shower_flow.coupling=true", "model.shower_flow.blocks=4"],
+    "inductive shared joint": ["model.kind=inductive", "model.joint=true", "model.shower_flow.window=2"],
+}
+
+
+@pytest.fixture(autouse=True)
+def single_precision() -> None:
+    torch.set_default_dtype(torch.float32)
+
+
+def small(*settings: str) -> CaloFlow:
+    return CaloFlow(config=load_config("demo", [*SMALL, *settings]).model, geometry=TOY, seed=1)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_learns_the_toy(name: str, tmp_path: Path) -> None:
+    """Means and spreads that the toy fixes, within five errors and a little; and the file makes the same model again."""
+    model = small(*KINDS[name])
+    model.fit(toy_showers(3000), toy_showers(500, 1), seed=1)
+    truth, generated = toy_showers(4000, seed=9), model.sample(4000, seed=9)
+    for function in (
+        lambda s: s.layer_energies.sum(1) / s.energies / 1e3,
+        lambda s: s.layer_energies[:, 0] / s.layer_energies.sum(1),
+        lambda s: (s.voxels[:, 6:] == 0).mean(1),
+        lambda s: s.voxels[:, 1] / s.layer_energies[:, 0],
+    ):
+        a, b = function(truth), function(generated)
+        error = np.sqrt((a.var() + b.var()) / 4000)
+        assert abs(a.mean() - b.mean()) < 5 * error + 0.03 * a.std() + 0.1 * abs(a.mean()) * (a.mean() < 0.4)
+        assert 0.75 < b.std() / a.std() < 1.3
+    model.save(tmp_path / "model.safetensors")
+    again = CaloFlow.load(tmp_path)
+    np.testing.assert_array_equal(again.sample(20, seed=1).voxels, model.sample(20, seed=1).voxels)
+
+
+def species(n: int, seed: int) -> Showers:
+    """Two particles: the second leaves little in the first layer; a third of the events counts for nothing."""
+    showers, rng = toy_showers(n, seed), np.random.default_rng(seed)
+    pdg, weight = rng.choice([22.0, -11.0], n), rng.choice([0.0, 1.0, 1.0], n)
+    voxels = showers.voxels.copy()
+    voxels[pdg == 22, :6] *= 0.2
+    voxels[weight == 0] *= 0.1  # wrong on purpose: these must not be learnt
+    return Showers(showers.energies, voxels, geometry=TOY, columns={"pdg": pdg, "weight": weight})
+
+
+def test_a_model_of_two_particles_with_weights() -> None:
+    model = small("model.conditions=[pdg]", "model.species=[-11, 22]")
+    model.fit(species(4000, 1), species(500, 2), seed=1)
+    share = {}
+    for pdg in (-11, 22):
+        generated = model.sample(2000, seed=3, columns={"pdg": pdg})
+        assert (generated.columns["pdg"] == pdg).all()
+        share[pdg] = (generated.layer_energies[:, 0] / generated.layer_energies.sum(1)).mean()
+        response = np.median(generated.layer_energies.sum(1) / generated.energies / 1e3)
+        assert response > 0.3  # the showers of no weight have less than 0.1
+    assert share[-11] == pytest.approx(0.667, abs=0.05)
+    assert share[22] == pytest.approx(0.3, abs=0.06)
+    both = model.sample(3000, seed=4)
+    assert (both.columns["pdg"] == 22).mean() == pytest.approx(0.5, abs=0.05)
+    with pytest.raises(DataError, match=r"knows the particles \[-11, 22\] and not \[211\]"):
+        model.sample(10, seed=0, columns={"pdg": 211})
+    with pytest.raises(DomainError, match="takes pdg, a number or 10 numbers each, but got 'theta'"):
+        model.sample(10, seed=0, columns={"theta": 0.1})
+
+
+def test_conditions_need_their_columns_and_species() -> None:
+    with pytest.raises(DataError, match="conditioned on theta, but the showers have no 'theta'"):
+        small("model.conditions=[theta]").fit(toy_showers(100), toy_showers(50, 1))
+    with pytest.raises(ConfigError, match=r"give model\.species"):
+        small("model.conditions=[pdg]")
+    with pytest.raises(DomainError, match="conditioned on the energy alone"):
+        small().sample(3, seed=0, columns={"pdg": 22})
+
+
+def test_directions_are_continuous_across_the_turn_of_the_angle() -> None:
+    conditions = Conditions(["theta", "phi", "x"])
+    columns = {"theta": np.full(3, 0.3), "phi": np.array([-np.pi, np.pi, 0.0]), "x": np.array([1.0, 1.0, 2.0])}
+    conditions.fit(columns)
+    rows = conditions.encode(columns)
+    torch.testing.assert_close(rows[0], rows[1])
+    assert (rows[0] - rows[2]).abs().max() > 1
+    torch.testing.assert_close(rows.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_shards_together_are_the_sample_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("caloflow", "incident"):
+        monkeypatch.setattr(f"hepflows.applications.calorimeter.models.{module}.BLOCK", 8)
+    model = small("model.conditions=[pdg]", "model.species=[-11, 22]", "model.shower_flow.training.epochs=1")
+    model.fit(species(300, 1), species(100, 2), seed=1)
+    energies = np.random.default_rng(0).uniform(1, 100, 83)
+    for wanted, columns in ((83, None), (energies, {"pdg": np.where(energies > 50, 22.0, -11.0)})):
+        whole = model.sample(wanted, seed=5, columns=columns)
+        shards = [list(model.iterate_samples(wanted, seed=5, columns=columns, shard=(i, 4))) for i in range(4)]
+        together = Showers.concatenate([block for shard in shards for block in shard])
+        np.testing.assert_array_equal(together.energies, whole.energies)
+        np.testing.assert_array_equal(together.voxels, whole.voxels)
+        np.testing.assert_array_equal(together.columns["pdg"], whole.columns["pdg"])
+    with pytest.raises(DomainError, match="shard 4 of 4 does not exist: count from 0 to 3"):
+        next(model.iterate_samples(83, seed=5, shard=(4, 4)))
