@@ -13,7 +13,7 @@ from hepflows import __version__
 from hepflows.applications.calorimeter.config import CaloFlowConfig, load_config
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
-from hepflows.applications.calorimeter.models.incident import BLOCK, Incident
+from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import masked, shower_flow
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
 from hepflows.applications.calorimeter.models.symmetry import orientations, turned
@@ -29,6 +29,12 @@ from hepflows.training.loop import Progress
 from hepflows.training.seeding import derive, generator
 
 Stage = tuple[str, Flow, Transform]
+
+BLOCK = 1000
+"""Showers generated at once. All shards use the same blocks, so that rounding is the same as well."""
+
+GROUP = 10
+"""Showers that share a stream of random numbers: shower ``i`` depends on the seed and ``i`` alone. Divides `BLOCK`."""
 
 
 class CaloFlow(nn.Module):
@@ -201,22 +207,29 @@ class CaloFlow(nn.Module):
             message = f"shard {index} of {count} does not exist: count from 0 to {count - 1}"
             raise DomainError(message)
         blocks = -(-len(given) // BLOCK)
-        first, last = index * blocks // count, (index + 1) * blocks // count
-        for done, block in enumerate(range(first, last), 1):
-            rng = generator(seed, "showers", block)
-            energies, known = given.block(block, rng)
-            yield self._generate(energies * MEV, known, rng)
+        first, last = index * blocks // count * BLOCK, min(len(given), (index + 1) * blocks // count * BLOCK)
+        for start in range(first, last, BLOCK):
+            stop = min(last, start + BLOCK)
+            position, *noise = self._noise(start, stop, seed)
+            energies, known = given.particles(start, position)
+            yield self._generate(energies * MEV, known, noise)
             if progress is not None:
-                n = min(last * BLOCK, len(given)) - first * BLOCK
-                progress(min(done * BLOCK, n), n, "sampling")
+                progress(stop - first, last - first, "sampling")
+
+    def _noise(self, start: int, stop: int, seed: int) -> list[Tensor]:
+        """A uniform number (n,) and the latents of each flow (n, D), for showers ``start`` to ``stop``."""
+        parts = []
+        for group in range(start // GROUP, -(-stop // GROUP)):
+            rng = generator(seed, "showers", group)
+            uniform = torch.rand(GROUP, generator=rng, dtype=torch.float64)
+            parts.append([uniform, *(flow.base.sample(GROUP, rng) for _, flow, _ in self._stages)])
+        skipped = start % GROUP
+        return [torch.cat(part)[skipped : skipped + stop - start] for part in zip(*parts, strict=True)]
 
     @torch.no_grad()
-    def _generate(self, incident: Tensor, columns: dict[str, np.ndarray], rng: torch.Generator) -> Showers:
-        """Incident energies in MeV, at most `BLOCK` of them, to showers."""
-        n = len(incident)
-        # noise for a full block whatever n is: shower i is the same in a short last one
-        noise = [flow.base.sample(BLOCK, rng)[:n] for _, flow, _ in self._stages]
-        conditions = self.conditions.encode(columns) if columns else torch.zeros(n, 0, dtype=torch.float64)
+    def _generate(self, incident: Tensor, columns: dict[str, np.ndarray], noise: list[Tensor]) -> Showers:
+        """Incident energies in MeV and latents of each flow to showers."""
+        conditions = self.conditions.encode(columns) if columns else incident.new_zeros(len(incident), 0)
         context = self.targets.context(incident, conditions)
         if self.energy_flow is None:
             target, _ = self.shower_flow.bijection.inverse(noise[0], context)

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DomainError
 
-BLOCK = 1000
-"""Showers generated at once, from a random stream of their own: shower ``i`` depends on the seed and ``i`` alone."""
-
 _QUANTILES = 1001
 _PARTICLES = 5000
 _FEW = 100
@@ -50,9 +47,8 @@ class Incident(nn.Module):
             drawn = torch.multinomial(torch.as_tensor(weights), _PARTICLES, replacement=True, generator=rng)
             self.particles.copy_(torch.as_tensor(table)[drawn])
 
-    def draw(self, rng: torch.Generator) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """A block of energies in GeV, and of the columns."""
-        position = torch.rand(BLOCK, generator=rng, dtype=torch.float64)
+    def at(self, position: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """The particles at (n,) positions in [0, 1) of the training set: energies in GeV, and the columns."""
         if self.names:
             drawn = self.particles[(position * _PARTICLES).long()]
             return drawn[:, 0], {name: drawn[:, place].numpy() for place, name in enumerate(self.names, 1)}
@@ -101,7 +97,7 @@ def _quantiles(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Asked:
-    """Incident particles, block by block."""
+    """Incident particles, a block at a time."""
 
     source: Incident
     n: int
@@ -111,16 +107,11 @@ class Asked:
     def __len__(self) -> int:
         return self.n
 
-    def block(self, index: int, rng: torch.Generator) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """Energies in GeV and columns of one block; what is not given is drawn."""
-        start, stop = index * BLOCK, min(self.n, (index + 1) * BLOCK)
-        # always drawn, and for a full block: the noise that follows is the same whatever is given
-        energies, columns = self.source.draw(rng)
-        energies = energies[: stop - start] if self.energies is None else torch.as_tensor(self.energies[start:stop])
-        given = {
-            name: np.broadcast_to(self.columns[name], self.n)[start:stop]
-            if name in self.columns
-            else drawn[: stop - start]
-            for name, drawn in columns.items()
-        }
-        return energies, given
+    def particles(self, start: int, position: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Energies in GeV and columns from particle ``start`` on; what is not given is taken at (n,) random positions."""
+        energies, columns = self.source.at(position)
+        rows = slice(start, start + len(position))
+        if self.energies is not None:
+            energies = torch.as_tensor(self.energies[rows])
+        given = {name: np.broadcast_to(values, self.n)[rows] for name, values in self.columns.items()}
+        return energies, {**columns, **given}

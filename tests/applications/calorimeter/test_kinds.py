@@ -104,8 +104,7 @@ def test_directions_are_continuous_across_the_turn_of_the_angle() -> None:
 
 
 def test_shards_together_are_the_sample_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("caloflow", "incident"):
-        monkeypatch.setattr(f"hepflows.applications.calorimeter.models.{module}.BLOCK", 8)
+    monkeypatch.setattr("hepflows.applications.calorimeter.models.caloflow.BLOCK", 20)
     model = small("model.conditions=[pdg]", "model.species=[-11, 22]", "model.shower_flow.training.epochs=1")
     model.fit(species(300, 1), species(100, 2), seed=1)
     energies = np.random.default_rng(0).uniform(1, 100, 83)
