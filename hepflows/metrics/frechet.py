@@ -26,7 +26,8 @@ class FrechetResult:
         value: FPD as published, the intercept of the fit. A perfect generator gets not zero but about ``bias``.
         error: of the fit alone, as published: what other draws from these two samples would change.
         unbiased: ``value - bias``, an estimate of the distance of the two distributions; it may be negative.
-        unbiased_error: its standard deviation, the fluctuation of the samples included.
+        unbiased_error: its standard deviation, the fluctuation of the samples included; for equal distributions it is
+            too large, by a factor of up to 1.7.
         bias: by how much two finite samples are further apart than their distributions.
         slope: of the fit, in units of 1 / N.
         chi2: of the fit, by degree of freedom (number of sizes - 2); far above 1 where the line does not hold.
@@ -149,8 +150,9 @@ def fpd(
     tables, and comparable where the counts agree. What the samples add is measured by drawing samples of their full
     sizes from them; ``unbiased`` has it taken away.
 
-    The CaloChallenge draws 10,000 to 50,000 events and quotes FPD times 1000; JetNet's default is 20,000 to 50,000.
-    Where a sample has fewer than ``largest`` events, all sizes are scaled down in proportion, and the result says so.
+    The CaloChallenge draws 10,000 to 50,000 events and quotes FPD times 1000; JetNet's default is 20,000 to 50,000. (JetNet
+    0.2.5 does not always reach the minimum of its fit, which is bounded at zero: where d is of the order of 1e-3 or less, its
+    value may keep up to c / N of the bias of the draws. This fit is solved exactly and has no bounds.) Where a sample has fewer than ``largest`` events, all sizes are scaled down in proportion, and the result says so.
 
     Args:
         generated: (n, d) features.

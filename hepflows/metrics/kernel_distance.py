@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -164,23 +165,33 @@ def kpd(
 
 
 def _discrepancy(first: Array, second: Array, degree: int) -> float:
-    n, m = len(first), len(second)
-    within = [
-        (_total(one, one, degree) - _diagonal(one, degree)) / (len(one) * (len(one) - 1)) for one in (first, second)
-    ]
-    return float(sum(within) - 2.0 * _total(first, second, degree) / (n * m))
+    within = [_within(one, degree) / (len(one) * (len(one) - 1)) for one in (first, second)]
+    across = 0.0
+    for rows in _blocks(len(first), len(second)):
+        across += float(_kernel(first[rows], second, degree).sum())
+    return sum(within) - 2.0 * across / (len(first) * len(second))
 
 
-def _total(first: Array, second: Array, degree: int) -> float:
-    """Sum of the kernel over all pairs."""
-    total, step = 0.0, max(1, _BLOCK // len(second))
-    for start in range(0, len(first), step):
-        block = first[start : start + step] @ second.T
-        block /= first.shape[1]
-        block += 1.0
-        total += float(np.sum(block**degree if degree != 4 else np.square(np.square(block, out=block), out=block)))
+def _within(events: Array, degree: int) -> float:
+    """Sum of the kernel over all ordered pairs of different events; each pair is computed once."""
+    total = 0.0
+    for rows in _blocks(len(events), len(events)):
+        block = _kernel(events[rows], events[rows.start :], degree)
+        corner = block[:, : len(block)]  # these events with each other, and with themselves
+        total += 2.0 * float(block.sum()) - float(corner.sum()) - float(np.trace(corner))
     return total
 
 
-def _diagonal(events: Array, degree: int) -> float:
-    return float(np.sum((np.einsum("ij,ij->i", events, events) / events.shape[1] + 1.0) ** degree))
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, _BLOCK // columns)
+    yield from (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def _kernel(first: Array, second: Array, degree: int) -> Array:
+    """Values (n, m) of the kernel."""
+    block = first @ second.T
+    block /= first.shape[1]
+    block += 1.0
+    if degree == 4:  # two squares are much faster than a power
+        return np.square(np.square(block, out=block), out=block)
+    return np.asarray(block**degree)
