@@ -152,7 +152,8 @@ def fpd(
 
     The CaloChallenge draws 10,000 to 50,000 events and quotes FPD times 1000; JetNet's default is 20,000 to 50,000. (JetNet
     0.2.5 does not always reach the minimum of its fit, which is bounded at zero: where d is of the order of 1e-3 or less, its
-    value may keep up to c / N of the bias of the draws. This fit is solved exactly and has no bounds.) Where a sample has fewer than ``largest`` events, all sizes are scaled down in proportion, and the result says so.
+    value may keep some of the bias c / N of the draws. This fit is solved exactly and has no bounds.) Where a sample has
+    fewer than ``largest`` events, all sizes are scaled down in proportion, and the result says so.
 
     Args:
         generated: (n, d) features.

@@ -35,29 +35,29 @@ def squared_distances(first: Array, second: Array) -> Iterator[tuple[slice, Arra
     array([[25.,  0.]])
     """
     centre = first.mean(axis=0)  # what lies far from the origin cancels more
-    first, second = first - centre, second - centre
-    norms = [np.einsum("ij,ij->i", one, one) for one in (first, second)]
+    one, other = first - centre, second - centre
+    norm, norms = (np.einsum("ij,ij->i", events, events) for events in (one, other))
     step = max(1, _BLOCK // len(second))
     for start in range(0, len(first), step):
         rows = slice(start, min(start + step, len(first)))
-        block = first[rows] @ second.T
+        block = one[rows] @ other.T
         block *= -2.0
-        block += norms[0][rows, None]
-        block += norms[1]
-        _repair(block, first[rows], second, norms[0][rows], norms[1])
+        block += norm[rows, None]
+        block += norms
+        for row in np.flatnonzero(block.min(axis=1) < _CANCELS * (norm[rows] + norms.max())):
+            near = np.flatnonzero(block[row] < _CANCELS * (norm[rows][row] + norms))
+            block[row, near] = _differences(first[rows][row], second, near)
         yield rows, block
 
 
-def _repair(block: Array, first: Array, second: Array, norm: Array, norms: Array) -> None:
-    """Compute the distances that cancelled again, from differences."""
-    doubtful = np.flatnonzero(block.min(axis=1) < _CANCELS * (norm + norms.max()))
-    step = max(1, _PAIRS // first.shape[1])
-    for row in doubtful:
-        columns = np.flatnonzero(block[row] < _CANCELS * (norm[row] + norms))
-        for start in range(0, len(columns), step):
-            part = columns[start : start + step]
-            differences = second[part] - first[row]
-            block[row, part] = np.einsum("ij,ij->i", differences, differences)
+def _differences(event: Array, events: Array, near: Index) -> Array:
+    """Squared distances of an event from those in ``near``, from differences."""
+    found, step = np.empty(len(near)), max(1, _PAIRS // len(event))
+    for start in range(0, len(near), step):
+        part = slice(start, start + step)
+        differences = events[near[part]] - event
+        found[part] = np.einsum("ij,ij->i", differences, differences)
+    return found
 
 
 def nearest(sample: Array, count: int) -> tuple[Index, Array]:
