@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 NAMES = ("precision", "recall", "density", "coverage")
 
 _HALVES = 10  # half samples behind the errors; the error of an error is then 1 / sqrt(2 * 9) = 24 %
-_TIE = 1e-7  # of a squared radius: rounding must not decide whether an event on the edge of a ball lies inside
+_TIE = 1e-8  # of a squared radius: rounding must not decide whether an event on the edge of a ball lies inside
 
 
 @dataclass(frozen=True)
