@@ -51,10 +51,11 @@ def classifier_test(
 ) -> ClassifierResult:
     """The classifier two-sample test of CaloFlow (arXiv:2106.05285) on showers.
 
-    Two protocols have a name. ``caloflow`` is the published one, a network on the voxels as they are; it was made for
+    Two protocols are made for these data. ``caloflow`` is the published one, a network on the voxels as they are; it was made for
     60,000 training showers a class. ``standardised`` looks at the logarithms of voxel shares and at the observables,
     regularised; choose it for small samples. Noise of 20 % on every voxel of 1,000 Geant4 showers a class gives an AUC of
-    0.45(3) by the first and of 0.983(5) by the second (the slow tests repeat it). Their AUCs cannot be compared.
+    0.45(3) by the first and of 0.983(5) by the second (the slow tests repeat it). Their AUCs cannot be compared. Those of the
+    CaloChallenge fix the network and its training; what it sees is up to ``features``, by default the voxels of ``caloflow``.
 
     The power check permutes each voxel of the reference among showers of similar energy and computes all features anew.
 

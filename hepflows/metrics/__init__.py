@@ -10,18 +10,28 @@ from typing import Any
 from hepflows.lazy import public_name
 
 _PUBLIC = {
-    "PROTOCOLS": "hepflows.metrics.protocol",
     "ClassifierProtocol": "hepflows.metrics.protocol",
     "ClassifierResult": "hepflows.metrics.result",
+    "FrechetResult": "hepflows.metrics.frechet",
+    "KernelResult": "hepflows.metrics.kernel_distance",
     "Measurement": "hepflows.metrics.result",
+    "PROTOCOLS": "hepflows.metrics.protocol",
+    "PrdcResult": "hepflows.metrics.coverage",
     "Separation": "hepflows.metrics.two_sample",
+    "WithFloor": "hepflows.metrics.floors",
     "auc": "hepflows.metrics.roc",
     "classifier_test": "hepflows.metrics.classifier",
+    "fpd": "hepflows.metrics.frechet",
+    "frechet_distance": "hepflows.metrics.frechet",
     "jensen_shannon": "hepflows.metrics.roc",
+    "kpd": "hepflows.metrics.kernel_distance",
+    "mmd": "hepflows.metrics.kernel_distance",
     "permute_within": "hepflows.metrics.samples",
+    "prdc": "hepflows.metrics.coverage",
     "roc_curve": "hepflows.metrics.roc",
     "separation": "hepflows.metrics.two_sample",
     "separation_of_counts": "hepflows.metrics.two_sample",
+    "with_floor": "hepflows.metrics.floors",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -13,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepflows.errors import TrainingError
+from hepflows.errors import ShapeError, TrainingError
 from hepflows.metrics.protocol import ClassifierProtocol
+from hepflows.metrics.resnet3d import ResNet3d
 from hepflows.metrics.roc import auc
 from hepflows.nets import Linear, initialise
 from hepflows.training.seeding import generator
 
 Array = NDArray[np.float64]
 History = dict[str, list[float]]
-
-_CHUNK = 10_000  # events a forward pass: 20 MB of activations, whatever the sample's size
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class Classifier(nn.Module):
     Dropout draws from ``source``, not from torch's global state.
     """
 
+    chunk = 10_000  # events a forward pass: 20 MB of activations in 512 units, whatever the sample's size
+
     def __init__(self, features: int, protocol: ClassifierProtocol, source: torch.Generator) -> None:
         super().__init__()
         widths = [features, *protocol.hidden, 1]
@@ -94,11 +96,32 @@ class Classifier(nn.Module):
         return last(inputs).squeeze(-1)  # type: ignore[no-any-return]
 
 
+Network = Classifier | ResNet3d
+
+
+def build(features: int, protocol: ClassifierProtocol, source: torch.Generator) -> Network:
+    """The network of a protocol.
+
+    Raises:
+        ShapeError: the features are not the incident energy and an image of the protocol's shape.
+    """
+    if protocol.image is None:
+        return Classifier(features, protocol, source)
+    voxels = prod(protocol.image)
+    if features != 1 + voxels:
+        message = (
+            f"the protocol {protocol.name!r} takes 1 + {voxels} features, the incident energy and an image of "
+            f"{protocol.image} voxels, but there are {features}: use another protocol, or replace its image"
+        )
+        raise ShapeError(message)
+    return ResNet3d(protocol.image, source, dtype=getattr(torch, protocol.dtype))
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained classifier: :meth:`logits` of any features, and how it got there."""
 
-    network: Classifier
+    network: Network
     scaler: Scaler
     history: History
     epoch: int
@@ -132,13 +155,14 @@ def train(
 
     Raises:
         TrainingError: the loss is no longer finite.
+        ShapeError: see :func:`build`.
     """
     scaler = Scaler(training.features, protocol.inputs, scale)
     dtype = getattr(torch, protocol.dtype)
     inputs = torch.as_tensor(scaler(training.features)).to(device, dtype)
     unseen = torch.as_tensor(scaler(selection.features)).to(device, dtype)
     labels, weights = (torch.as_tensor(one).to(device, dtype) for one in (training.labels, training.weights))
-    network = Classifier(inputs.shape[1], protocol, generator(seed, "init")).to(device)
+    network = build(inputs.shape[1], protocol, generator(seed, "init")).to(device)
     dropped, order = generator(seed, "dropout", device=device), generator(seed, "order")
     history: History = {"train": [], "selection": [], "score": []}
     optimiser = torch.optim.AdamW(
@@ -147,7 +171,10 @@ def train(
     best, kept, chosen = -np.inf, _copy(network), 0
     for epoch in range(protocol.epochs):
         losses = torch.zeros((), device=device, dtype=dtype)
-        for rows in torch.split(torch.randperm(len(inputs), generator=order).to(device), protocol.batch_size):
+        for group in optimiser.param_groups:
+            group["lr"] = protocol.rate(epoch)
+        network.train()
+        for rows in _batches(torch.randperm(len(inputs), generator=order).to(device), protocol.batch_size):
             optimiser.zero_grad()
             logits = network(inputs[rows], dropped)
             loss = functional.binary_cross_entropy_with_logits(logits, labels[rows], weights[rows])
@@ -186,9 +213,18 @@ def _record(history: History, logits: Array, selection: Events, protocol: Classi
     return score
 
 
-def _logits(network: Classifier, inputs: Tensor) -> Array:
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """Rows of each step. A last event left alone joins the batch before it: it has no variance to be normalised by."""
+    parts = list(torch.split(order, size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def _logits(network: Network, inputs: Tensor) -> Array:
+    network.eval()
     with torch.no_grad():
-        return np.concatenate([network(part).double().cpu().numpy() for part in torch.split(inputs, _CHUNK)])
+        return np.concatenate([network(part).double().cpu().numpy() for part in torch.split(inputs, network.chunk)])
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -49,6 +49,17 @@ def test_areas_and_divergence_of_shifted_gaussians() -> None:
     assert area == pytest.approx(found.auc, abs=0.003)
 
 
+@pytest.mark.parametrize("protocol", ["calochallenge-512", pytest.param("calochallenge", marks=pytest.mark.slow)])
+def test_the_calochallenge_networks_reach_the_area_of_shifted_gaussians(protocol: str) -> None:
+    rng, shift, n = np.random.default_rng(1), 1.2, 1000
+    generated, reference = rng.normal(shift / 2, 1.0, size=(n, 4)), rng.normal(size=(n, 4))  # |shift| = 1.2
+    pair = generated[:60], reference[:60]
+    found = classifier_test(generated, reference, protocol=protocol, repeats=1, seed=1, floor=False, power_pair=pair)
+    right = norm.cdf(shift / np.sqrt(2))
+    assert right - 4 * found.auc_std - 0.01 < found.auc < right + 4 * found.auc_std  # it learns from 600 events a class
+    assert found.protocol.name == protocol
+
+
 def test_nothing_to_find_and_the_power_to_find_it() -> None:
     found = classifier_test(gaussian(1500, 0), gaussian(1500, 1), protocol=replace(FAST, epochs=20), seed=2)
     assert abs(found.auc - 0.5) < 3 * found.auc_std

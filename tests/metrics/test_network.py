@@ -34,10 +34,13 @@ def test_the_caloflow_protocol_is_the_published_one() -> None:
     ("field", "value"),
     [
         ("hidden", ()),
+        ("hidden", (16, 0)),
+        ("image", (4, 0, 4)),
         ("dropout", 1.0),
         ("inputs", "whitened"),
         ("epochs", 0),
         ("learning_rate", 0.0),
+        ("cooldown", 1.5),
         ("weight_decay", -1.0),
         ("fractions", (0.6, 0.2, 0.3)),
         ("select", "best"),
@@ -51,8 +54,33 @@ def test_a_protocol_names_the_field_that_is_wrong(field: str, value: object) -> 
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose caloflow or standardised"):
+    with pytest.raises(ConfigError, match="choose one of calochallenge, calochallenge-512"):
         named("calogan")
+
+
+def test_the_calochallenge_protocols_are_the_published_ones() -> None:
+    wide, narrow = PROTOCOLS["calochallenge"], PROTOCOLS["calochallenge-512"]
+    assert (wide.hidden, narrow.hidden) == ((2048,) * 3, (512,) * 3)
+    for one in (wide, narrow):
+        assert (one.dropout, one.inputs, one.image) == (0.0, "raw", None)
+        assert (one.epochs, one.batch_size, one.learning_rate, one.weight_decay) == (50, 1000, 2e-4, 0.0)
+        assert (one.select, one.calibration_clip, one.fractions) == ("accuracy", 1e-6, (0.6, 0.2, 0.2))
+        assert {one.rate(epoch) for epoch in range(50)} == {2e-4}
+    assert replace(wide, name=narrow.name, hidden=narrow.hidden) == narrow
+    images = {name: one.image for name, one in PROTOCOLS.items() if one.image}
+    assert images == {"calochallenge-resnet-ds2": (45, 16, 9), "calochallenge-resnet-ds3": (45, 50, 18)}
+    assert all(name == one.name for name, one in PROTOCOLS.items())
+
+
+def test_the_learning_rate_cools_down_at_the_end() -> None:
+    protocol = replace(FAST, epochs=50, learning_rate=2e-4, cooldown=0.3)
+    rates = np.array([protocol.rate(epoch) for epoch in range(50)])
+    np.testing.assert_allclose(rates[:35], 2e-4)
+    np.testing.assert_allclose(rates[35:], 2e-4 * 10 ** (-2 * np.arange(1, 16) / 15))
+    assert replace(FAST, epochs=1, cooldown=1.0).rate(0) == pytest.approx(FAST.learning_rate / 100)
+    cooled, warm = (train(events(0), events(1), replace(FAST, cooldown=share), seed=3).history for share in (0.5, 0.0))
+    assert cooled["train"][:4] == warm["train"][:4]
+    assert cooled["train"][4] != warm["train"][4]
 
 
 def test_scalers() -> None:
