@@ -22,6 +22,7 @@ class PreprocessConfig(_Section):
     Attributes:
         kind: ``logit``, the preprocessing of CaloFlow, or ``log``.
         noise_mev: ``logit``: width of the uniform noise added to every voxel, in MeV.
+        noise_share: ``logit``: more of it, as a share of the layer's energy.
         alpha: ``logit``: margin of the logit.
         threshold_mev: voxels below it are set to zero in what is generated; ``log`` also treats them as zero in training.
         gap: ``log``: e-folds between the threshold and where the zeros are put, so that a flow that blurs them a little
@@ -31,6 +32,7 @@ class PreprocessConfig(_Section):
 
     kind: Literal["logit", "log"] = "logit"
     noise_mev: float = Field(1e-3, gt=0)
+    noise_share: float = Field(0.0, ge=0, lt=0.1)
     alpha: float = Field(1e-6, gt=0, lt=0.1)
     threshold_mev: float = Field(0.01, gt=0)
     gap: float = Field(1.5, ge=0)
@@ -214,7 +216,9 @@ def _read(preset: str) -> dict[str, Any]:
         text = (folder / f"{preset}.yaml").read_text()
         return {"preset": preset, **yaml.safe_load(text)}
     if not preset.endswith((".yaml", ".yml")):
-        message = f"there is no preset {preset!r}: choose {' or '.join(presets())}, or give the path of a YAML file"
+        message = (
+            f"there is no preset {preset!r}: choose one of {', '.join(presets())}, or give the path of a YAML file"
+        )
         raise ConfigError(message)
     try:
         with open(preset) as file:

@@ -155,8 +155,9 @@ class LogitPreprocess(Preprocess):
     """The preprocessing of CaloFlow (arXiv:2106.05285)."""
 
     def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        width = self.config.noise_mev + self.config.noise_share * sum_layers(voxels, self.geometry)
         noise = torch.rand(voxels.shape, generator=generator, dtype=voxels.dtype)
-        noisy = voxels + self.config.noise_mev * noise
+        noisy = voxels + spread_layers(width, self.geometry) * noise
         return noisy, sum_layers(noisy, self.geometry)
 
     def limit(self, logits: Tensor) -> Tensor:
