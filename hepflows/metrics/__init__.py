@@ -14,14 +14,20 @@ _PUBLIC = {
     "ClassifierProtocol": "hepflows.metrics.protocol",
     "ClassifierResult": "hepflows.metrics.result",
     "Measurement": "hepflows.metrics.result",
+    "Reweighter": "hepflows.metrics.dctr",
+    "Reweighting": "hepflows.metrics.dctr",
     "Separation": "hepflows.metrics.two_sample",
+    "Unweighted": "hepflows.metrics.unweighting",
     "auc": "hepflows.metrics.roc",
     "classifier_test": "hepflows.metrics.classifier",
+    "effective_size": "hepflows.metrics.unweighting",
     "jensen_shannon": "hepflows.metrics.roc",
     "permute_within": "hepflows.metrics.samples",
+    "reweight": "hepflows.metrics.dctr",
     "roc_curve": "hepflows.metrics.roc",
     "separation": "hepflows.metrics.two_sample",
     "separation_of_counts": "hepflows.metrics.two_sample",
+    "unweight": "hepflows.metrics.unweighting",
 }
 
 __all__ = sorted(_PUBLIC)

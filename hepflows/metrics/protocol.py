@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -97,6 +98,16 @@ PROTOCOLS = {
         calibration_clip=None,
     ),
 }
+
+
+def from_dict(values: Mapping[str, Any]) -> ClassifierProtocol:
+    """Undo `ClassifierProtocol.to_dict`.
+
+    >>> from_dict(PROTOCOLS["caloflow"].to_dict()) == PROTOCOLS["caloflow"]
+    True
+    """
+    given: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+    return ClassifierProtocol(**given)
 
 
 def named(protocol: str | ClassifierProtocol) -> ClassifierProtocol:
