@@ -155,7 +155,7 @@ def reweight(
     Weights cannot create events: where the generator gives none, nothing is mended. `Reweighting.effective_size` says what they cost.
 
     Args:
-        generated: (n, d) features.
+        generated: (n, d) features; what the events were generated for, such as an incident energy, is one of them.
         reference: (m, d) features.
         protocol: of the classifiers; of its ``fractions`` the first two count, in their ratio.
         folds: number of classifiers K, at least 2.
@@ -189,6 +189,9 @@ def reweight(
         )
         raise DataError(message)
     dealt = [numpy_generator(seed, "fold", i).permutation(len(one)) % folds for i, one in enumerate((fake, truth))]
+    if min(np.bincount(dealt[0], fake.weights).min(), np.bincount(dealt[1], truth.weights).min()) <= 0:
+        message = "a fold holds events of weight zero only: leave such events out, or take fewer folds"
+        raise DataError(message)
     weights, members, epochs = fake.weights.copy(), [], itertools.count(1)
 
     def after_epoch() -> None:

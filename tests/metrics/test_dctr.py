@@ -169,6 +169,8 @@ def test_files_and_events_that_do_not_fit(tmp_path: Path) -> None:
         reweight(generated[:, :1], reference, seed=0)
     with pytest.raises(DataError, match="in 5 folds needs 50 events of each class, got 100 generated and 49"):
         reweight(generated, reference[:49], seed=0)
+    with pytest.raises(DataError, match="a fold holds events of weight zero only"):
+        reweight(generated, reference, seed=0, folds=2, generated_weights=np.eye(100)[0])
     for options in ({"folds": 1}, {"clip": 1.0}, {"clip": float("nan")}):
         with pytest.raises(ConfigError, match="at least 2 folds, and a clip above 1 or none"):
             reweight(generated, reference, seed=0, **options)  # type: ignore[arg-type]

@@ -185,17 +185,17 @@ def test_an_underfitting_flow_gets_better(seed: int) -> None:
     """Both densities are known: the area is that of the best possible classifier, not of a trained one."""
     areas = []
     for alpha in (0.0, 1.0):
-        flow = realnvp(2, blocks=6, hidden=(16, 16), seed=seed).float()
+        flow = realnvp(2, blocks=4, hidden=(16, 16), seed=seed).float()
         objective = DiscFlow(flow, alpha=alpha, start=10, fade=10, rate=3e-3, seed=5)
         config = TrainingConfig(epochs=60, learning_rate=5e-3, schedule="cosine", keep="last")
         held_out = TensorBatches((ring(2000, 1),), 2000, shuffle=False)
-        fit(objective, TensorBatches((ring(4000, 0),), 200), held_out, config, seed=1)
+        fit(objective, TensorBatches((ring(4000, 7 * seed + 10),), 200), held_out, config, seed=1)
         with torch.no_grad():
             events = torch.cat([flow.sample(20_000, generator=rng(11)), ring(20_000, 2)])
             scores = ring_density(events) - flow.log_prob(events)
         areas.append(auc(scores.double().numpy(), np.repeat([0, 1], 20_000)))
-    assert areas[0] > 0.59  # an error of 0.003
-    assert areas[1] < areas[0] - 0.006
+    assert areas[0] > 0.6  # with an error of 0.003
+    assert areas[1] < areas[0] - 0.01
 
 
 @pytest.mark.parametrize(
