@@ -26,19 +26,21 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0.dev0"
 
 _BIJECTIONS = (
-    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inductive", "Inverse",
+    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inductive", "Inverse", "Inverted",
     "LULinear", "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
     "Standardize",
 )  # fmt: skip
+
+_TRAINING = ("DiscFlow", "Distillation", "MaximumLikelihood", "Objective", "TensorBatches", "TrainingConfig", "fit")
 
 _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_BIJECTIONS, "hepflows.bijections"),
     **dict.fromkeys(("Gaussian", "UniformBox"), "hepflows.bases"),
     **dict.fromkeys(("MLP", "ResidualNet"), "hepflows.nets"),
     "MADE": "hepflows.made",
-    **dict.fromkeys(("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp"), "hepflows.zoo"),
+    **dict.fromkeys(("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp", "student_of"), "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
-    **dict.fromkeys(("MaximumLikelihood", "TensorBatches", "TrainingConfig", "fit"), "hepflows.training"),
+    **dict.fromkeys(_TRAINING, "hepflows.training"),
     "Flow": "hepflows.flow",
 }
 

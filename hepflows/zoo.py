@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from hepflows.bases import Base
 from hepflows.bijections import (
     Affine,
+    Autoregressive,
     Bijection,
     Chain,
     Coupling,
     Inductive,
     Inverse,
+    Inverted,
     MaskedAutoregressive,
     Permutation,
     RationalQuadraticSpline,
@@ -22,6 +25,7 @@ from hepflows.bijections import (
     Univariate,
 )
 from hepflows.bijections.inductive import context_width
+from hepflows.errors import DomainError
 from hepflows.flow import Flow
 from hepflows.made import MADE
 
@@ -80,6 +84,63 @@ def iaf(features: int, context_features: int = 0, **options: Any) -> Flow:
     """Inverse autoregressive flow (arXiv:1606.04934): sampling in one pass. Takes the options of `maf`."""
     flow = maf(features, context_features, **options)
     return Flow(Inverse(flow.bijection), flow.base)
+
+
+def student_of(
+    teacher: Flow, *, hidden: Sequence[int] | None = None, dropout: float | None = None, seed: int = 0
+) -> Flow:
+    r"""The flow that a masked autoregressive one is distilled into: its samples take one pass (arXiv:2110.11377).
+
+    Each block :math:`z_d = g(x_d; \theta_d(x_{<d}, c))` of the teacher becomes :math:`x_d = g^{-1}(z_d; \theta_d(z_{<d}, c))` with a new
+    network: its parameters describe the same map ``g``, in the same order of the features, and can be compared one by one. Everything else
+    is copied: permutations and other bijections between the blocks, and the base density. `Distillation` trains it.
+
+    Args:
+        teacher: a flow with `MaskedAutoregressive` blocks.
+        hidden: widths of the hidden layers; the teacher's where not given.
+        dropout: in the hidden layers, in training; the teacher's where not given.
+        seed: draws the initial weights.
+
+    Raises:
+        DomainError: the teacher has a block that no masked network can follow, or no block at all.
+
+    Example:
+        >>> teacher = maf(features=3, context_features=1, blocks=2, seed=0)
+        >>> student = student_of(teacher, hidden=(32, 32), seed=1)
+        >>> student.sample(5, torch.zeros(2, 1), generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([5, 2, 3])
+    """
+    if not any(isinstance(part, MaskedAutoregressive) for part in teacher.modules()):
+        message = (
+            "a student follows a teacher with MaskedAutoregressive blocks, but this one has none: build it with maf"
+        )
+        raise DomainError(message)
+    generator = torch.Generator().manual_seed(seed)
+
+    def follow(bijection: Bijection) -> Bijection:
+        if isinstance(bijection, Chain):
+            return Chain([follow(part) for part in bijection._parts])
+        if isinstance(bijection, Autoregressive):
+            message = "the network of an Autoregressive block can be any and has no student: use MaskedAutoregressive"
+            raise DomainError(message)
+        if not isinstance(bijection, MaskedAutoregressive):
+            return copy.deepcopy(bijection)
+        made = bijection.made
+        new = MADE(
+            made.features,
+            made.per_feature,
+            [len(degrees) for degrees in made.degrees] if hidden is None else hidden,
+            context_features=made.context_features,
+            activation=made.activation,
+            residual=made.residual,
+            dropout=made.dropout if dropout is None else dropout,
+            generator=generator,
+        )
+        univariate = Inverted(copy.deepcopy(bijection.univariate))
+        new.start_at(univariate.identity())
+        return Inverse(MaskedAutoregressive(univariate, new.to(made.output.weight)))
+
+    return Flow(follow(teacher.bijection), copy.deepcopy(teacher.base))
 
 
 def coupling_flow(

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hepflows.errors import ConfigError
-from hepflows.training.loop import TrainingConfig
+from hepflows.training.config import TrainingConfig
 
 
 class _Section(BaseModel):

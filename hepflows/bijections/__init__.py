@@ -9,18 +9,21 @@ from hepflows.bijections.jacobi import Autoregressive
 from hepflows.bijections.linear import LULinear, Permutation
 from hepflows.bijections.normalization import BatchNorm
 from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
-from hepflows.bijections.univariate import Affine, Shift, Univariate
+from hepflows.bijections.tracing import Block, Trace, trace
+from hepflows.bijections.univariate import Affine, Inverted, Shift, Univariate
 
 __all__ = [
     "Affine",
     "Autoregressive",
     "BatchNorm",
     "Bijection",
+    "Block",
     "Chain",
     "Coupling",
     "Elementwise",
     "Inductive",
     "Inverse",
+    "Inverted",
     "LULinear",
     "LinearSpline",
     "Logit",
@@ -30,5 +33,7 @@ __all__ = [
     "RationalQuadraticSpline",
     "Shift",
     "Standardize",
+    "Trace",
     "Univariate",
+    "trace",
 ]

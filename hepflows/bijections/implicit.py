@@ -181,7 +181,7 @@ def _pull_back(
         g, c = _jacobi_solve(lambda c: _vector_jacobian(raw, x, c).T, side, local)
     if not wanted:
         return g.T, ()
-    if isinstance(univariate, nn.Module):  # its own parameters want gradients, too
+    if isinstance(univariate, nn.Module) and any(True for _ in univariate.parameters()):  # these want gradients, too
         with torch.enable_grad():
             z, ladj = univariate.forward(columns.detach(), raw)
         outputs, seeds = [z, ladj], [g, torch.zeros_like(z) if l is None else l.expand_as(z)]

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from hepflows.errors import DomainError
@@ -110,3 +110,38 @@ class Affine(Univariate):
         rest = 1 - self.min_scale
         raw = {"exp": 0.0, "softplus": math.log(math.expm1(rest)), "sigmoid": math.log(rest / self.min_scale) - 2}
         return torch.tensor([0.0, raw[self.scale]])
+
+
+class Inverted(Univariate, nn.Module):
+    r"""A map of one feature the other way round: :math:`z = g^{-1}(x; \theta)`, with the raw parameters of ``g``.
+
+    In ``Inverse(MaskedAutoregressive(Inverted(g), made))`` the parameters see the latents, so that sampling takes one pass, and still
+    describe ``g`` from data to latents, as those of ``MaskedAutoregressive(g, made)`` do; in `iaf` they describe the way back.
+
+    Args:
+        univariate: the map ``g``.
+
+    Example:
+        >>> parameters = torch.tensor([[1.0], [0.5]])
+        >>> z, _ = Affine().forward(torch.tensor([2.0]), parameters)
+        >>> x, _ = Inverted(Affine()).forward(z, parameters)
+        >>> round(x.item(), 6)
+        2.0
+    """
+
+    def __init__(self, univariate: Univariate) -> None:
+        nn.Module.__init__(self)
+        self.univariate = univariate
+        self.per_feature = univariate.per_feature
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self.univariate.inverse(x, parameters)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self.univariate.forward(z, parameters)
+
+    def identity(self) -> Tensor:
+        return self.univariate.identity()
+
+    def spline(self, *, inverse: bool) -> SplineShape | None:
+        return self.univariate.spline(inverse=not inverse)

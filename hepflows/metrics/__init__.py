@@ -23,6 +23,10 @@ _PUBLIC = {
     "classifier_test": "hepflows.metrics.classifier",
     "fpd": "hepflows.metrics.frechet",
     "frechet_distance": "hepflows.metrics.frechet",
+    "Reweighter": "hepflows.metrics.dctr",
+    "Reweighting": "hepflows.metrics.dctr",
+    "Unweighted": "hepflows.metrics.unweighting",
+    "effective_size": "hepflows.metrics.unweighting",
     "jensen_shannon": "hepflows.metrics.roc",
     "kpd": "hepflows.metrics.kernel_distance",
     "mmd": "hepflows.metrics.kernel_distance",
@@ -32,6 +36,8 @@ _PUBLIC = {
     "separation": "hepflows.metrics.two_sample",
     "separation_of_counts": "hepflows.metrics.two_sample",
     "with_floor": "hepflows.metrics.floors",
+    "reweight": "hepflows.metrics.dctr",
+    "unweight": "hepflows.metrics.unweighting",
 }
 
 __all__ = sorted(_PUBLIC)

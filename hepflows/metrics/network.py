@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -59,6 +59,21 @@ class Scaler:
         self._centre = centre
         self._factor = 1.0 / np.where(width > 0, width, 1.0)
         self._scale = np.ones(features.shape[1]) if scale is None else np.asarray(scale, dtype=np.float64)
+
+    @classmethod
+    def restored(cls, kind: str, state: Mapping[str, Array]) -> Scaler:
+        """The scaler whose `state` this is."""
+        scaler = cls.__new__(cls)
+        scaler._kind = kind
+        for name, values in state.items():
+            setattr(scaler, f"_{name}", values)
+        return scaler
+
+    def state(self) -> dict[str, Array]:
+        """The statistics that it holds, by name."""
+        if self._kind == "raw":
+            return {}
+        return {"centre": self._centre, "factor": self._factor, "scale": self._scale}
 
     def __call__(self, features: Array) -> Array:
         """The inputs of the network, (n, d)."""

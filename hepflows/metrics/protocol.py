@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -154,6 +155,16 @@ PROTOCOLS = {
 The CaloChallenge trains, selects and scores with 0.6, 0.2 and 0.2 of datasets 2 and 3, as here, and with 80,000, 20,000 and
 the rest of dataset 1: there, replace ``fractions``.
 """
+
+
+def from_dict(values: Mapping[str, Any]) -> ClassifierProtocol:
+    """Undo `ClassifierProtocol.to_dict`.
+
+    >>> from_dict(PROTOCOLS["caloflow"].to_dict()) == PROTOCOLS["caloflow"]
+    True
+    """
+    given: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+    return ClassifierProtocol(**given)
 
 
 def named(protocol: str | ClassifierProtocol) -> ClassifierProtocol:

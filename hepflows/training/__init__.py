@@ -1,7 +1,20 @@
 """Fitting a flow: objectives, batches, the loop and its checkpoints."""
 
 from hepflows.training.batches import Batches, TensorBatches
-from hepflows.training.loop import History, TrainingConfig, fit
-from hepflows.training.objectives import MaximumLikelihood
+from hepflows.training.config import TrainingConfig
+from hepflows.training.discflow import DiscFlow
+from hepflows.training.distillation import Distillation
+from hepflows.training.loop import History, fit
+from hepflows.training.objectives import MaximumLikelihood, Objective
 
-__all__ = ["Batches", "History", "MaximumLikelihood", "TensorBatches", "TrainingConfig", "fit"]
+__all__ = [
+    "Batches",
+    "DiscFlow",
+    "Distillation",
+    "History",
+    "MaximumLikelihood",
+    "Objective",
+    "TensorBatches",
+    "TrainingConfig",
+    "fit",
+]

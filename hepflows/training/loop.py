@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from hepflows.errors import CheckpointError, DomainError, TrainingError
+from hepflows.training.averaging import WeightAverage
 from hepflows.training.batches import Batches
 from hepflows.training.checkpoint import (
     flatten_optimizer,
@@ -23,50 +23,12 @@ from hepflows.training.checkpoint import (
     restore_optimizer,
     save_tensors,
 )
+from hepflows.training.config import TrainingConfig
+from hepflows.training.objectives import Objective
 from hepflows.training.seeding import generator, seeded_dropout
 
 Progress = Callable[[int, int, str], None]
 """Called with (batches done, batches in all, a short text)."""
-
-
-class TrainingConfig(BaseModel):
-    """How a flow is fitted.
-
-    Attributes:
-        epochs: passes over the training set.
-        batch_size: events a step.
-        learning_rate: of Adam; the peak of a one-cycle or cosine schedule.
-        schedule: ``constant``; ``step`` (times ``gamma`` at each of ``milestones``, in epochs); ``cosine`` (down to zero);
-            ``onecycle`` (up over the first 30 %, then down, arXiv:1708.07120).
-        milestones: epochs of the step schedule.
-        gamma: factor of the step schedule.
-        weight_decay: decoupled (AdamW).
-        clip_norm: largest norm of the gradient, none where null.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    epochs: int = Field(50, ge=1)
-    batch_size: int = Field(200, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
-    milestones: list[int] = []
-    gamma: float = Field(0.5, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float | None = Field(None, gt=0)
-
-    def rate(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate of a step, in units of ``learning_rate``."""
-        done = step / (self.epochs * steps_per_epoch)
-        if self.schedule == "step":
-            return self.gamma ** sum(step >= epoch * steps_per_epoch for epoch in self.milestones)
-        if self.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
-        if self.schedule == "onecycle":
-            if done < 0.3:
-                return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / 0.3))
-            return 1e-3 + 0.999 * 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7))
-        return 1.0
 
 
 @dataclass
@@ -76,10 +38,13 @@ class History:
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    keep: str = "best"
 
     @property
     def best_epoch(self) -> int:
-        """Epoch of the lowest validation loss."""
+        """Epoch of the lowest validation loss, or the last one where that was to be kept."""
+        if self.keep == "last":
+            return len(self.validation) - 1
         return min(range(len(self.validation)), key=self.validation.__getitem__)
 
 
@@ -96,16 +61,17 @@ def fit(
 ) -> History:
     """Minimise ``objective(*batch)`` and leave it with the weights of the best validation epoch, in eval mode.
 
-    All randomness follows from ``seed`` and the number of the epoch. With a ``checkpoint`` file, the state is
+    An `Objective` may bring its own validation, random numbers, and a second network that learns beside the first. All randomness follows
+    from ``seed`` and the number of the epoch. With a ``checkpoint`` file, the state is
     written at the end of an epoch, at most every ``checkpoint_seconds``, and at the end; a later call with the same
     arguments goes on from there and ends with the same weights as an uninterrupted one.
 
     Args:
-        objective: a module that returns a scalar loss.
+        objective: an `Objective`, or any module that returns a scalar loss.
         batches: training batches.
         validation: validation batches, evaluated without gradients after every epoch, with the same noise each time.
-        config: epochs, optimiser, schedule.
-        seed: of order, noise and dropout.
+        config: epochs, optimiser, schedules, averaging.
+        seed: of order, noise, dropout and what the objective draws.
         checkpoint: where to keep the state of the training.
         checkpoint_seconds: least time between two checkpoints.
         progress: called after every step.
@@ -131,64 +97,114 @@ def fit(
     return trainer.history
 
 
+class _Plain(Objective):
+    """A module that is nothing but a loss."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *batch: Tensor, generator: torch.Generator) -> Tensor:
+        loss: Tensor = self.module(*batch)
+        return loss
+
+
 class _Trainer:
     """The state of one training."""
 
-    def __init__(self, objective: nn.Module, config: TrainingConfig, seed: int, steps_per_epoch: int) -> None:
-        self.objective, self.config, self.seed = objective, config, seed
-        self.steps_per_epoch = steps_per_epoch
-        self.history = History()
-        self.best: dict[str, Tensor] = copy.deepcopy(objective.state_dict())
-        parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    def __init__(self, module: nn.Module, config: TrainingConfig, seed: int, batches_per_epoch: int) -> None:
+        self.module, self.config, self.seed, self.batches_per_epoch = module, config, seed, batches_per_epoch
+        self.objective = module if isinstance(module, Objective) else _Plain(module)
+        self.history = History(keep=config.keep)
+        self.best: dict[str, Tensor] = copy.deepcopy(module.state_dict())
+        auxiliary = self.objective.auxiliary_parameters()
+        apart = {id(parameter) for parameter in auxiliary}
+        learnt = {
+            name: parameter
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad and id(parameter) not in apart
+        }
+        self.parameters = list(learnt.values())
         self.optimizer = torch.optim.AdamW(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        rate = self.objective.auxiliary_rate
+        self.auxiliary = torch.optim.Adam(auxiliary, lr=rate, fused=True) if auxiliary else None
+        self.average = None if config.average is None else WeightAverage(learnt, config.average)
 
     def run_epoch(self, epoch: int, batches: Batches, validation: Batches, progress: Progress | None) -> None:
-        self.objective.train()
+        self.module.train()
+        self.objective.begin_epoch(epoch)
         total, events = 0.0, 0
+        group, rng = self.config.batches_a_step(epoch), self._generator("objective", epoch)
         with seeded_dropout(self.seed, "dropout", epoch):
             for index, batch in enumerate(batches.epoch(generator(self.seed, "batches", epoch))):
-                loss = self._step(epoch, index, batch)
-                total, events = total + loss * len(batch[0]), events + len(batch[0])
+                self._auxiliary_step(epoch, index, batch, rng)
+                first = index - index % group
+                size = min(group, self.batches_per_epoch - first)
+                if index == first:
+                    self.optimizer.zero_grad(set_to_none=True)
+                loss = self._loss(self.objective, epoch, index, batch, rng)
+                (loss / size).backward()
+                if index == first + size - 1:
+                    self._step(epoch, index)
+                total, events = total + float(loss.detach()) * len(batch[0]), events + len(batch[0])
                 if progress is not None:
-                    done = epoch * self.steps_per_epoch + index + 1
+                    done = epoch * self.batches_per_epoch + index + 1
                     text = f"epoch {epoch + 1}/{self.config.epochs}, loss {total / events:.4g}"
-                    progress(done, self.config.epochs * self.steps_per_epoch, text)
+                    progress(done, self.config.epochs * self.batches_per_epoch, text)
         self.history.train.append(total / events)
-        self.history.validation.append(self._validate(validation))
-        if self.history.best_epoch == epoch:
-            self.best = copy.deepcopy(self.objective.state_dict())
+        with nullcontext() if self.average is None else self.average.applied():
+            self.history.validation.append(self._validate(validation))
+            if self.history.best_epoch == epoch:
+                self.best = copy.deepcopy(self.module.state_dict())
 
-    def _step(self, epoch: int, index: int, batch: tuple[Tensor, ...]) -> float:
-        rate = self.config.rate(epoch * self.steps_per_epoch + index, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * rate
-        self.optimizer.zero_grad(set_to_none=True)
+    def _generator(self, *names: int | str) -> torch.Generator:
+        device = self.parameters[0].device if self.parameters else "cpu"
+        return generator(self.seed, *names, device=device)
+
+    def _loss(self, function: Any, epoch: int, index: int, batch: tuple[Tensor, ...], rng: torch.Generator) -> Any:
+        """The finite value of a loss of the objective, or None where it has none to give."""
         try:
-            loss = self.objective(*batch)
+            loss = function(*batch, generator=rng)
         except DomainError as error:
             message = f"epoch {epoch + 1}, batch {index + 1} of the training data: {error}"
             raise TrainingError(message) from error
-        if not bool(torch.isfinite(loss)):
+        if loss is not None and not bool(torch.isfinite(loss)):
             message = (
                 f"the loss is {loss.item()} in epoch {epoch + 1}, batch {index + 1}: lower learning_rate or set clip_norm, "
                 "and check the training data for extreme values"
             )
             raise TrainingError(message)
-        loss.backward()
+        return loss
+
+    def _auxiliary_step(self, epoch: int, index: int, batch: tuple[Tensor, ...], rng: torch.Generator) -> None:
+        if self.auxiliary is None:
+            return
+        self.auxiliary.zero_grad(set_to_none=True)
+        loss = self._loss(self.objective.auxiliary_loss, epoch, index, batch, rng)
+        if loss is not None:
+            loss.backward()
+            self.auxiliary.step()
+
+    def _step(self, epoch: int, index: int) -> None:
+        rate = self.config.rate(epoch * self.batches_per_epoch + index, self.batches_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * rate
         if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimizer.step()
-        return float(loss.detach())
+        if self.average is not None:
+            self.average.update()
 
     def _validate(self, validation: Batches) -> float:
-        self.objective.eval()
+        self.module.eval()
         total, events = 0.0, 0
+        rng = self._generator("objective of the validation")
         with torch.no_grad():
             for index, batch in enumerate(validation.epoch(generator(self.seed, "validation"))):
                 try:
-                    loss = float(self.objective(*batch))
+                    loss = float(self.objective.validation(*batch, generator=rng))
                 except DomainError as error:
                     message = f"batch {index + 1} of the validation data: {error}"
                     raise TrainingError(message) from error
@@ -196,24 +212,37 @@ class _Trainer:
         return total / events
 
     def _identity(self) -> dict[str, object]:
-        return {"config": self.config.model_dump(), "seed": self.seed, "steps_per_epoch": self.steps_per_epoch}
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "seed": self.seed,
+            "steps_per_epoch": self.batches_per_epoch,
+        }
 
     def save(self, path: Path) -> None:
-        tensors = {f"model.{name}": value for name, value in self.objective.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        tensors |= {f"optimizer.{name}": value for name, value in flatten_optimizer(self.optimizer).items()}
-        save_tensors(path, tensors, {**self._identity(), "history": vars(self.history)})
+        parts = {"model": self.module.state_dict(), "best": self.best, "optimizer": flatten_optimizer(self.optimizer)}
+        if self.auxiliary is not None:
+            parts["auxiliary"] = flatten_optimizer(self.auxiliary)
+        if self.average is not None:
+            parts["average"] = self.average.values
+        tensors = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        steps = 0 if self.average is None else self.average.steps
+        save_tensors(path, tensors, {**self._identity(), "history": vars(self.history), "averaged": steps})
 
     def restore(self, path: Path) -> None:
         tensors, header = load_tensors(path)
         if {key: header.get(key) for key in self._identity()} != self._identity():
             message = f"{path}: this checkpoint belongs to a training with other settings; start a new run"
             raise CheckpointError(message)
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        names = ("model", "best", "optimizer", "auxiliary", "average")
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
             parts[part][name] = value
-        load_state(self.objective, parts["model"], path)
+        load_state(self.module, parts["model"], path)
         restore_optimizer(self.optimizer, parts["optimizer"])
+        if self.auxiliary is not None:
+            restore_optimizer(self.auxiliary, parts["auxiliary"])
+        if self.average is not None:
+            self.average.restore(parts["average"], header["averaged"])
         self.best = parts["best"]
         self.history = History(**header["history"])

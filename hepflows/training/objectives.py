@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from hepflows.flow import Flow
 
 
-class MaximumLikelihood(nn.Module):
+class Objective(nn.Module):
+    """A loss, and what else the training loop needs to know about it.
+
+    `hepflows.fit` takes any module that maps a batch to a scalar, the mean over its events. One that draws random numbers, is judged by
+    something else than its loss, changes with the epochs, or holds a second network with an optimiser of its own derives from this class
+    and overrides what differs. It is called as ``objective(*batch, generator=generator)``.
+
+    All randomness comes from that ``generator``. The loop makes a new one for each epoch, and the same one for every validation: a training
+    repeats, and one that was interrupted goes on as if nothing had been.
+
+    >>> class Shifted(Objective):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.mean = nn.Parameter(torch.zeros(1))
+    ...     def forward(self, x, *, generator):
+    ...         return (x + torch.randn(x.shape, generator=generator) - self.mean).square().mean()
+    >>> Shifted()(torch.zeros(4, 1), generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([])
+    """
+
+    auxiliary_rate: float = 1e-3
+    """Learning rate of Adam for the auxiliary parameters."""
+
+    def validation(self, *batch: Any, **generator: Any) -> Tensor:
+        """The number that compares epochs, a mean over the events of the batch, the lower the better: the loss where not overridden."""
+        loss: Tensor = self(*batch, **generator)
+        return loss
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before each epoch, counted from 0: what changes with the epochs is set here."""
+
+    def auxiliary_parameters(self) -> list[nn.Parameter]:
+        """Parameters that follow `auxiliary_loss` instead of the loss, by a step of their own before each batch."""
+        return []
+
+    def auxiliary_loss(self, *batch: Any, **generator: Any) -> Tensor | None:
+        """What the auxiliary parameters minimise, or None for no step."""
+        return None
+
+
+class MaximumLikelihood(Objective):
     r"""Negative mean log-likelihood, :math:`-\sum_i w_i \log p(x_i | c_i) / \sum_i w_i`.
 
     Args:
         flow: the flow that is fitted.
 
     Example:
-        >>> import torch
         >>> from hepflows.zoo import maf
         >>> MaximumLikelihood(maf(2, seed=0))(torch.zeros(4, 2)).shape
         torch.Size([])
@@ -24,7 +66,14 @@ class MaximumLikelihood(nn.Module):
         super().__init__()
         self.flow = flow
 
-    def forward(self, x: Tensor, context: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         log_prob = self.flow.log_prob(x, context)
         if weights is None:
             return -log_prob.mean()

@@ -100,11 +100,16 @@ class RunFolder:
     def read_history(self) -> dict[str, History]:
         """Read what `write_history` wrote (the time of training stands in the manifest)."""
         histories: dict[str, History] = {}
+        kept: dict[str, int] = {}
         with open(self.path / "history.csv", newline="") as file:
             for row in csv.DictReader(file):
                 history = histories.setdefault(row["flow"], History())
                 history.train.append(float(row["train_loss"]))
                 history.validation.append(float(row["validation_loss"]))
+                if row["kept"] == "1":
+                    kept[row["flow"]] = len(history.validation) - 1
+        for name, epoch in kept.items():
+            histories[name].keep = "best" if epoch == histories[name].best_epoch else "last"
         return histories
 
     def note(self, **values: Any) -> None:

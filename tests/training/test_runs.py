@@ -52,6 +52,9 @@ def test_manifest_history_and_numbers(tmp_path: Path) -> None:
     run.write_history({"flow": History([3.0, 2.0, 1.5], [3.1, 2.2, 2.3])})
     assert run.read_history()["flow"].validation == [3.1, 2.2, 2.3]
     assert (run / "history.csv").read_text().splitlines()[2] == "flow,2,2.0,2.2,1"
+    assert run.read_history()["flow"].best_epoch == 1
+    run.write_history({"flow": History([3.0, 2.0, 1.5], [3.1, 2.2, 2.3], keep="last")})
+    assert run.read_history()["flow"].best_epoch == 2
 
 
 def test_checksum(tmp_path: Path) -> None:
