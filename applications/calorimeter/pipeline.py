@@ -10,6 +10,7 @@ from typing import Any
 from hepflows import console
 from hepflows.applications.calorimeter.config import RunConfig
 from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.formats.calogan_root import MOST_CELLS
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
@@ -95,15 +96,23 @@ def generate(model: Any, n: int, outputs: Sequence[Path], seed: int, energies: A
 
 
 def run(
-    inputs: Paths, out: Path, config: RunConfig, seed: int, *, resume: bool = False, overwrite: bool = False
+    inputs: Paths,
+    out: Path,
+    config: RunConfig,
+    seed: int,
+    *,
+    geometry: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train, generate, judge and report; every stage that a run has behind it is not repeated.
 
     Args:
-        inputs: CaloGAN files, ROOT or HDF5: one, several, a folder or a glob.
+        inputs: files of showers, see `read_showers`: one, several, a folder or a glob.
         out: folder of the run.
         config: see `RunConfig`.
         seed: everything random follows from it.
+        geometry: the cells of the files, as `load_geometry` takes them; found out where None.
         resume: go on with an interrupted run.
         overwrite: replace a run that is there.
 
@@ -112,13 +121,15 @@ def run(
     """
     named(config.verdict.protocol)  # a wrong name is known before the training, not after it
     with console.console.status("reading"):
-        showers = read_showers(inputs)
+        showers = read_showers(inputs, geometry=geometry)
     # a sample that is too small is known before anything is written
     training, validation, test = split(showers, config, seed)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
     console.say(f"{len(showers)} showers from {_names(inputs)}")
     model, histories = train(training, validation, folder, config, seed)
-    generated_files = [folder / "generated.hdf5", folder / "generated.root"]
+    generated_files = [folder / "generated.hdf5"]
+    if showers.geometry.n_voxels <= MOST_CELLS:
+        generated_files.append(folder / "generated.root")
     if not all(file.exists() for file in generated_files) or "ms_per_shower" not in folder.manifest:
         milliseconds = generate(model, len(showers), generated_files, seed)
         folder.note(ms_per_shower=round(milliseconds, 4))
@@ -161,16 +172,23 @@ def judge(
 
 
 def evaluate_files(
-    generated: Paths, reference: Paths, out: Path, protocol: str, repeats: int, seed: int
+    generated: Paths,
+    reference: Paths,
+    out: Path,
+    protocol: str,
+    repeats: int,
+    seed: int,
+    *,
+    geometry: str | None = None,
 ) -> dict[str, Any]:
     """Judge one file by another: writes ``metrics.json`` and ``report.html`` into a folder."""
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
     named(protocol)
-    truth = read_showers(reference)
+    truth = read_showers(reference, geometry=geometry)
     true_name = "Geant4" if truth.attributes.get("engine", "").startswith("Geant4") else "reference"
-    samples = {true_name: truth, "generated": read_showers(generated)}
+    samples = {true_name: truth, "generated": read_showers(generated, geometry=geometry)}
     identity = {
         "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
         "seed": seed,
