@@ -73,7 +73,7 @@ def convert(
     Example: `hepflows calorimeter convert showers_t0.root showers_t1.root -o showers.hdf5`
     """
     from hepflows.applications.calorimeter.data import find_showers, iterate_showers, write_showers
-    from hepflows.applications.calorimeter.describe import left_out
+    from hepflows.applications.calorimeter.description import left_out
     from hepflows.applications.calorimeter.formats import layout_for
     from hepflows.applications.calorimeter.geometry import load_geometry
 
@@ -103,7 +103,7 @@ def describe(
 
     Example: `hepflows calorimeter describe data/calorimeter/eplus.hdf5`
     """
-    from hepflows.applications.calorimeter.describe import describe as rows_of
+    from hepflows.applications.calorimeter.description import describe as rows_of
     from hepflows.io.paths import expand
 
     for number, path in enumerate(expand(inputs)):
@@ -112,7 +112,7 @@ def describe(
 
 
 def _resampled(chunks: Iterator[Showers], target: Geometry) -> Iterator[Showers]:
-    from hepflows.applications.calorimeter.resample import resample
+    from hepflows.applications.calorimeter.resampling import resample
 
     for chunk in chunks:
         yield resample(chunk, target)

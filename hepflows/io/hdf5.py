@@ -224,7 +224,7 @@ def _create(file: Any, field: Field) -> Any:
         dtype=field.dtype,
         chunks=(chunk_rows, *field.shape),
         compression="gzip",
-        compression_opts=6,
+        compression_opts=4,
         shuffle=True,
     )
 

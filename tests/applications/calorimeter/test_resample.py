@@ -9,7 +9,7 @@ import pytest
 from fake_showers import RINGS, assert_same, fake_showers
 
 from hepflows.applications.calorimeter import GEOMETRIES, Geometry, GridLayer, Layer, PolarLayer, Showers
-from hepflows.applications.calorimeter.resample import _overlaps, resample
+from hepflows.applications.calorimeter.resampling import _overlaps, resample
 from hepflows.errors import ConfigError
 
 CALOGAN = GEOMETRIES["calogan"]

@@ -107,28 +107,21 @@ def _shapes(geometry: Geometry) -> str:
 
 def _numbers(showers: Showers, n: int) -> Rows:
     layers = showers.layer_energies
-    deposits, response = layers.sum(axis=1), layers.sum(axis=1) / (1e3 * showers.energies)
-    share = layers.sum(axis=0) / max(float(deposits.sum()), 1e-300)
-    distinct = np.unique(showers.energies)
+    deposits, distinct = layers.sum(axis=1), np.unique(showers.energies)
+    total = float(deposits.sum()) or 1.0
+    shares = [f"{100 * share:.3g} %" for share in layers.sum(axis=0)[:_SHOWN] / total]
     fixed = f", {len(distinct)} different ones" if len(distinct) < min(100, len(showers)) else ""
     rows = [
         ("looked at", "all" if len(showers) == n else f"the first {len(showers):,}"),
         ("incident energy", f"{distinct[0]:.4g} to {distinct[-1]:.4g} GeV{fixed}"),
-        ("response", f"{_range(response)} of the incident energy in the cells"),
-        (
-            "overflow",
-            f"{float(showers.overflow.sum()) / max(float(deposits.sum()), 1e-300):.3g} of what is in the cells",
-        ),
-        (
-            "energy by layer",
-            ", ".join(f"{100 * one:.3g} %" for one in share[:_SHOWN]) + (", ..." if len(share) > _SHOWN else ""),
-        ),
+        ("response", f"{_range(deposits / (1e3 * showers.energies))} (cells / incident)"),
+        ("overflow", f"{float(showers.overflow.sum()) / total:.3g} (beyond / in the cells)"),
+        ("share of layers", ", ".join([*shares, "..."] if showers.geometry.n_layers > _SHOWN else shares)),
         ("empty cells", f"{100 * float(np.mean(showers.voxels == 0)):.1f} %"),
         ("largest deposit", f"{float(showers.voxels.max()):.4g} MeV"),
     ]
     for name, values in showers.columns.items():
-        unit = f" {COLUMNS[name]}" if COLUMNS[name] else ""
-        rows.append((name, f"{float(values.min()):.4g} to {float(values.max()):.4g}{unit}"))
+        rows.append((name, f"{float(values.min()):.4g} to {float(values.max()):.4g} {COLUMNS[name]}".rstrip()))
     return rows
 
 
