@@ -14,7 +14,7 @@ from hepflows.applications.calorimeter.formats.calogan_root import CaloGanRoot
 from hepflows.applications.calorimeter.formats.layout import GEOMETRY_KEY, Layout, numbered
 from hepflows.applications.calorimeter.formats.pointcloud import PointCloud
 from hepflows.applications.calorimeter.geometry import CALOGAN, GEOMETRIES, Geometry
-from hepflows.errors import DataError, ShapeError
+from hepflows.errors import DataError
 from hepflows.io.paths import file_format
 
 __all__ = ["Found", "detect"]
@@ -22,6 +22,8 @@ __all__ = ["Found", "detect"]
 Make = Callable[..., Layout]
 
 _GIVE = "give its cells with --geometry NAME, file.yaml or binning.xml:particle (geometry=)"
+
+_MOST_CELLS = 2**24  # of a file's own description: more would be an attack on the memory
 
 # formats that people try and that hold no such showers; the names that give them away, and what they are
 _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
@@ -172,7 +174,10 @@ def _own_geometry(name: str, attributes: Mapping[str, str]) -> Geometry | None:
     if GEOMETRY_KEY not in attributes:
         return None
     try:
-        return Geometry.from_description(json.loads(attributes[GEOMETRY_KEY]))
-    except (ValueError, TypeError, AttributeError, RecursionError, ShapeError):
+        geometry = Geometry.from_description(json.loads(attributes[GEOMETRY_KEY]))
+        if geometry.n_voxels > _MOST_CELLS:
+            raise ValueError
+        return geometry
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         message = f"{name}: its attribute {GEOMETRY_KEY!r} describes no geometry: make the file again, or remove the attribute"
         raise DataError(message) from None

@@ -189,7 +189,17 @@ def test_a_file_of_ours_says_what_its_cells_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "description",
-    ["{", "[]", "3", "null", '{"layers": 3}', '{"layers": [{"cells": [0, 1], "cell_mm": [1, 1]}]}', "[" * 100_000],
+    [
+        '{"layers": [{"cells": [Infinity, 1], "cell_mm": [1, 1]}]}',
+        '{"layers": [{"cells": [1000000, 1000000], "cell_mm": [1, 1]}]}',
+        "{",
+        "[]",
+        "3",
+        "null",
+        '{"layers": 3}',
+        '{"layers": [{"cells": [0, 1], "cell_mm": [1, 1]}]}',
+        "[" * 100_000,
+    ],
 )
 def test_a_spoilt_description_is_no_geometry(description: str, tmp_path: Path) -> None:
     path = save_calochallenge(tmp_path / "a.h5", fake_showers(PHOTONS, 3))

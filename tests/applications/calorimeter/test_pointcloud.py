@@ -118,6 +118,16 @@ def test_impossible_points_are_named(points: list[float], part: str, project: bo
     assert part in str(caught.value)
 
 
+def test_negative_deposits_are_named(tmp_path: Path) -> None:
+    cloud().save(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        row = file["showers"][7]
+        row[4 + 3] = -0.5
+        file["showers"][7] = row
+    with pytest.raises(DataError, match=r"a point of the shower in row 7 \(counted from 0\) has a negative energy"):
+        read_showers(tmp_path / "a.h5", project=CALOGAN)
+
+
 def test_points_off_the_middle_are_not_taken_for_cells(tmp_path: Path) -> None:
     showerdata.Showers([[[20.0, 20.0, 1.0, 1.0]], [[20.0, 21.0, 1.0, 1.0]]], [1.0, 1.0], 22).save(tmp_path / "a.h5")
     text = r"a.h5: a point of the shower in row 1 .* is not in the middle of a cell of 'CaloGAN': project .* with --resample"
