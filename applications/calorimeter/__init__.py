@@ -20,11 +20,14 @@ _PUBLIC = {
     "PolarLayer": f"{_HERE}.geometry",
     "Showers": f"{_HERE}.showers",
     "classifier_test": f"{_HERE}.metrics",
+    "describe": f"{_HERE}.description",
     "evaluate": f"{_HERE}.metrics",
+    "find_showers": f"{_HERE}.data",
     "iterate_showers": f"{_HERE}.data",
     "load_config": f"{_HERE}.config",
     "load_geometry": f"{_HERE}.geometry",
     "read_showers": f"{_HERE}.data",
+    "resample": f"{_HERE}.resampling",
     "write_showers": f"{_HERE}.data",
 }
 

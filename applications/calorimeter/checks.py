@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflows.errors import ConfigError, DataError
+from hepflows.io import Ragged
 
-__all__ = ["UNITS_IN_MEV", "UnitCheck", "check_columns", "unit_factor"]
+__all__ = ["UNITS_IN_MEV", "UnitCheck", "check_columns", "check_unit", "converted", "unit_factor"]
 
 Array = npt.NDArray[Any]
 
@@ -20,8 +21,9 @@ UNITS_IN_MEV: dict[str, float] = {"eV": 1e-6, "keV": 1e-3, "MeV": 1.0, "GeV": 1e
 RATIO_LIMITS = (0.005, 5.0)  # deposited over incident energy: leaking pions to overweighted samplings
 PLAUSIBLE_GEV = (0.1, 5000.0)  # of the median incident energy; serves to guess which unit is wrong
 _PROBE = 100  # showers enough for a median
-# a single 100 GeV pion may cross without a shower and leave 0.0027 of its energy: fewer showers are judged more mildly
-_FEW, _MUON_LIKE = 10, 0.002
+# fewer showers are judged more mildly: a single 100 GeV pion may cross without a shower and leave 0.0027 of its energy,
+# and one of the CaloChallenge's dataset 1 may weigh up to 6.93 times its energy
+_FEW, _FEW_LIMITS = 10, (0.002, 8.0)
 
 
 def unit_factor(unit: str, into: str, option: str) -> float:
@@ -33,37 +35,65 @@ def unit_factor(unit: str, into: str, option: str) -> float:
     >>> unit_factor("GeV", "MeV", "--voxel-unit")
     1000.0
     """
-    if unit not in UNITS_IN_MEV:
-        message = f"{option} must be one of {', '.join(UNITS_IN_MEV)}, but is {unit!r}: choose one of these"
-        raise ConfigError(message)
+    check_unit(unit, option)
     return UNITS_IN_MEV[unit] / UNITS_IN_MEV[into]
 
 
+def check_unit(unit: str, option: str) -> None:
+    """Make sure that a unit is known.
+
+    Raises:
+        ConfigError: it is not; the message names ``option``.
+    """
+    if unit not in UNITS_IN_MEV:
+        message = f"{option} must be one of {', '.join(UNITS_IN_MEV)}, but is {unit!r}: choose one of these"
+        raise ConfigError(message)
+
+
+def converted(values: Array, unit: str, into: str) -> Array:
+    """Values in another unit; there and back they are the same to one unit in the last place, within one unit to the bit.
+
+    >>> converted(np.array([256.0]), "MeV", "GeV")
+    array([0.256])
+    """
+    factor = unit_factor(unit, into, "the unit")
+    # powers of ten below one are no binary numbers, and those above are: divided by these, the result is the nearest one
+    return values if factor == 1 else values * round(factor) if factor > 1 else values / round(1 / factor)
+
+
 def check_columns(
-    path: str | os.PathLike[str], columns: Mapping[str, Array], *, kind: str, energy: str, first_row: int
+    path: str | os.PathLike[str],
+    columns: Mapping[str, Any],
+    *,
+    kind: str,
+    energy: str,
+    signed: Collection[str] = (),
+    first_row: int,
 ) -> None:
     """Check that all numbers are finite and not negative, and the incident energies positive.
 
     Args:
         path: named in the message.
-        columns: {name: (rows, ...)} as they lie in the file.
+        columns: {name: (rows, ...) or `Ragged`} as they lie in the file.
         kind: what the file calls a column, "dataset" or "branch".
         energy: the column of incident energies.
+        signed: columns whose numbers may be negative.
         first_row: the row of the file at which these columns begin.
 
     Raises:
         DataError: names the column, the first bad row (the first of the file is 0) and its value.
     """
-    for name, values in columns.items():
+    for name, column in columns.items():
+        values = column.values if isinstance(column, Ragged) else column
         # minimum and maximum carry NaN and infinity, so that a good column costs no temporary
         low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 1.0)
-        if np.isfinite(low) and np.isfinite(high) and (low > 0 if name == energy else low >= 0):
+        if np.isfinite(low) and np.isfinite(high) and (name in signed or (low > 0 if name == energy else low >= 0)):
             continue
-        allowed = values > 0 if name == energy else values >= 0
+        allowed = name in signed or (values > 0 if name == energy else values >= 0)
         bad = ~(np.isfinite(values) & allowed)
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         value = float(values[index])
-        row = first_row + index[0]
+        row = first_row + (column.row_of(index[0]) if isinstance(column, Ragged) else index[0])
         cell = f", cell {list(index[1:])}" if len(index) > 1 and values[0].size > 1 else ""
         message = (
             f"{os.fspath(path)}: {kind} {name!r} holds {value:g} in row {row}{cell} (counted from 0), "
@@ -87,6 +117,9 @@ class UnitCheck:
         path: named in the message.
         energy_unit: the unit in which the file's incident energies were taken.
         voxel_unit: the unit in which its voxels and overflow were taken.
+
+    Attributes:
+        judged: whether the units were found right, and no more showers are wanted.
     """
 
     def __init__(self, path: str | os.PathLike[str], energy_unit: str, voxel_unit: str) -> None:
@@ -95,7 +128,7 @@ class UnitCheck:
         self._energies: list[Array] = []
         self._deposits: list[Array] = []
         self._seen = 0
-        self._judged = False
+        self.judged = False
 
     def add(self, energies_gev: Array, deposits_mev: Array) -> None:
         """Take note of (n,) incident energies and (n,) sums of voxels.
@@ -103,7 +136,7 @@ class UnitCheck:
         Raises:
             DataError: enough showers were seen, and their unit looks wrong.
         """
-        if self._judged:
+        if self.judged:
             return
         self._energies.append(energies_gev[:_PROBE])
         self._deposits.append(np.asarray(deposits_mev[:_PROBE], np.float64))
@@ -117,9 +150,9 @@ class UnitCheck:
         Raises:
             DataError: the unit looks wrong, or no shower deposits anything.
         """
-        if self._judged or not self._energies:
+        if self.judged or not self._energies:
             return
-        self._judged = True
+        self.judged = True
         energies, deposits = np.concatenate(self._energies), np.concatenate(self._deposits)
         hit = deposits > 0
         if not hit.any():
@@ -132,8 +165,8 @@ class UnitCheck:
         )
 
     def _judge_ratio(self, ratio: float, energy_gev: float, showers: int) -> None:
-        low = RATIO_LIMITS[0] if showers >= _FEW else _MUON_LIKE
-        if low <= ratio <= RATIO_LIMITS[1]:
+        low, high = RATIO_LIMITS if showers >= _FEW else _FEW_LIMITS
+        if low <= ratio <= high:
             return
         energy_unit, voxel_unit = self._units
         remedy = _remedy(ratio, energy_gev, energy_unit, voxel_unit)

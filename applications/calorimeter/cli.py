@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from hepflows import console
+from hepflows.applications.calorimeter import file_commands
+from hepflows.applications.calorimeter.file_commands import Cells, Inputs
 from hepflows.errors import ConfigError
 
 app = typer.Typer(
@@ -18,10 +20,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Inputs = Annotated[
-    list[str],
-    typer.Argument(help="CaloGAN files, ROOT or HDF5: one, several, a folder or a quoted glob.", show_default=False),
-]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
 Preset = Annotated[str, typer.Option(help="demo (minutes), paper (CaloFlow v1), or the path of a YAML file.")]
 Settings = Annotated[
@@ -45,6 +43,7 @@ Threads = Annotated[
 def run(
     inputs: Inputs,
     out: Out,
+    geometry: Cells = None,
     preset: Preset = "demo",
     settings: Settings = None,
     seed: Seed = 1,
@@ -62,9 +61,9 @@ def run(
 
     _use(threads)
     with _interruptible(out):
-        metrics = pipeline.run(
-            inputs, out, load_config(preset, settings), seed, resume=resume, overwrite=overwrite, memory_gb=memory
-        )
+        config = load_config(preset, settings)
+        options: dict[str, Any] = {"geometry": geometry, "resume": resume, "overwrite": overwrite, "memory_gb": memory}
+        metrics = pipeline.run(inputs, out, config, seed, **options)
     _table(metrics)
     console.say(f"report: {out / 'report.html'}")
 
@@ -73,6 +72,7 @@ def run(
 def train(
     inputs: Inputs,
     out: Out,
+    geometry: Cells = None,
     preset: Preset = "demo",
     settings: Settings = None,
     seed: Seed = 1,
@@ -92,7 +92,7 @@ def train(
     _use(threads)
     config = load_config(preset, settings)
     with _interruptible(out):
-        showers = load_sample(inputs, folder=out, memory_gb=memory)
+        showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
         parts = Split.of(len(showers), config.split, seed)
         folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
         pipeline.train(showers, parts, folder, config, seed)
@@ -153,6 +153,7 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
     ],
+    geometry: Cells = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -170,30 +171,13 @@ def evaluate(
     from hepflows.applications.calorimeter import pipeline
 
     _use(threads)
-    metrics = pipeline.evaluate_files(generated, reference, out, protocol, repeats, seed)
+    metrics = pipeline.evaluate_files(generated, reference, out, protocol, repeats, seed, geometry=geometry)
     _table(metrics)
     console.say(f"report: {out / 'report.html'}")
 
 
-@app.command()
-def convert(
-    inputs: Inputs,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .root or .hdf5.", show_default=False)],
-    energy_unit: Annotated[
-        str, typer.Option(help="Unit of the incident energies in the input: MeV, GeV or TeV.")
-    ] = "GeV",
-    voxel_unit: Annotated[str, typer.Option(help="Unit of the voxels in the input: keV, MeV or GeV.")] = "MeV",
-) -> None:
-    """Convert showers between ROOT and HDF5, without loss, in flat memory; several inputs become one file.
-
-    Example: `hepflows calorimeter convert showers_t0.root showers_t1.root -o showers.hdf5`
-    """
-    from hepflows.applications.calorimeter.data import iterate_showers, write_showers
-    from hepflows.io.paths import file_format
-
-    file_format(output)
-    chunks = iterate_showers(inputs, energy_unit=energy_unit, voxel_unit=voxel_unit)
-    console.say(f"{write_showers(output, chunks)} showers in {output}")
+for command in (file_commands.convert, file_commands.describe):
+    app.command()(command)
 
 
 def _use(threads: int | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from hepflows import console
 from hepflows.applications.calorimeter.config import CaloFlowConfig, RunConfig
 from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.formats.calogan_root import MOST_CELLS
 from hepflows.applications.calorimeter.sample import Paths, Split, load_sample
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
@@ -115,6 +116,7 @@ def run(
     config: RunConfig,
     seed: int,
     *,
+    geometry: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     memory_gb: float = 4.0,
@@ -122,10 +124,11 @@ def run(
     """Train, generate, judge and report; every stage that a run has behind it is not repeated.
 
     Args:
-        inputs: CaloGAN files, ROOT or HDF5: one, several, a folder or a glob.
+        inputs: files of showers, see `read_showers`: one, several, a folder or a glob.
         out: folder of the run.
         config: see `RunConfig`.
         seed: everything random follows from it.
+        geometry: the cells of the files, as `load_geometry` takes them; found out where None.
         resume: go on with an interrupted run.
         overwrite: replace a run that is there.
         memory_gb: showers that may stay in memory; more of them are read from disk as they are needed.
@@ -135,13 +138,15 @@ def run(
     """
     named(config.verdict.protocol)  # a wrong name is known before the training, not after it
     with console.console.status("reading"):
-        showers = load_sample(inputs, folder=out, memory_gb=memory_gb)
+        showers = load_sample(inputs, folder=out, memory_gb=memory_gb, geometry=geometry)
     # a sample that is too small is known before anything is written
     parts = Split.of(len(showers), config.split, seed)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
     console.say(f"{len(showers)} showers from {_names(inputs)}")
     model, histories = train(showers, parts, folder, config, seed)
-    generated_files = [folder / "generated.hdf5", folder / "generated.root"]
+    generated_files = [folder / "generated.hdf5"]
+    if showers.geometry.n_voxels <= MOST_CELLS:
+        generated_files.append(folder / "generated.root")
     if not all(file.exists() for file in generated_files) or "ms_per_shower" not in folder.manifest:
         _, milliseconds = generate(model, Particles(len(showers)), generated_files, seed)
         folder.note(ms_per_shower=round(milliseconds, 4))
@@ -186,16 +191,23 @@ def judge(
 
 
 def evaluate_files(
-    generated: Paths, reference: Paths, out: Path, protocol: str, repeats: int, seed: int
+    generated: Paths,
+    reference: Paths,
+    out: Path,
+    protocol: str,
+    repeats: int,
+    seed: int,
+    *,
+    geometry: str | None = None,
 ) -> dict[str, Any]:
     """Judge one file by another: writes ``metrics.json`` and ``report.html`` into a folder."""
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
     named(protocol)
-    truth = read_showers(reference)
+    truth = read_showers(reference, geometry=geometry)
     true_name = "Geant4" if truth.attributes.get("engine", "").startswith("Geant4") else "reference"
-    samples = {true_name: truth, "generated": read_showers(generated)}
+    samples = {true_name: truth, "generated": read_showers(generated, geometry=geometry)}
     identity = {
         "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
         "seed": seed,

@@ -20,18 +20,19 @@ Paths = Path | str | Sequence[Path | str]
 _LEAST = 20
 
 
-def load_sample(inputs: Paths, *, folder: Path, memory_gb: float = 4.0) -> Showers:
+def load_sample(inputs: Paths, *, folder: Path, memory_gb: float = 4.0, geometry: str | None = None) -> Showers:
     """All showers of some files, voxels in float32; more than ``memory_gb`` of them become a view of a nameless file.
 
     Args:
         inputs: shower files: one, several, a folder or a glob.
         folder: where such a file may be.
         memory_gb: voxels that may stay in memory, in GB.
+        geometry: the cells of the files, as `load_geometry` takes them; found out where None.
 
     Raises:
         DataError: a file is not what it should be, or the disk is full.
     """
-    return gathered(iterate_showers(inputs, dtype=np.float32), folder=folder, memory_gb=memory_gb)
+    return gathered(iterate_showers(inputs, dtype=np.float32, geometry=geometry), folder=folder, memory_gb=memory_gb)
 
 
 def gathered(parts: Iterable[Showers], *, folder: Path, memory_gb: float) -> Showers:

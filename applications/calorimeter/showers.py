@@ -102,7 +102,7 @@ class Showers:
         return Showers(energies, voxels, overflow, self.geometry, dict(self.attributes), columns)
 
     def layer(self, index: int) -> Array:
-        """The images of one layer, (n, *shape of the layer) in MeV."""
+        """The images of one layer in MeV, (n, ...) with the shape of the layer behind."""
         if not -self.geometry.n_layers <= index < self.geometry.n_layers:
             name, last = self.geometry.name, self.geometry.n_layers - 1
             message = f"the geometry {name!r} has no layer {index}: choose one from 0 to {last}"

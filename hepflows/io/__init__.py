@@ -2,6 +2,7 @@
 
 A table is a set of named columns (:class:`Field`): datasets of equal length in HDF5, branches of one flat tree in ROOT.
 :func:`reader` and :func:`writer` choose the format by the suffix; memory is bounded by a chunk, however large the file.
+:func:`contents` says what a file holds before its columns are known.
 
 >>> import numpy as np, tempfile
 >>> path = tempfile.mkdtemp() + "/table.hdf5"
@@ -26,10 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflows.io.paths import file_format
+from hepflows.io.ragged import Ragged
 
-__all__ = ["Field", "Reader", "Writer", "reader", "writer"]
+__all__ = ["Contents", "Field", "Ragged", "Reader", "Writer", "contents", "reader", "writer"]
 
 Array = npt.NDArray[Any]
+Column = Any
+"""(rows, *shape), or :class:`Ragged` where the field says so."""
 Refuse = Callable[[Collection[str]], str | None]
 
 
@@ -41,13 +45,31 @@ class Field:
         name: dataset (HDF5) or branch (ROOT).
         shape: shape of one row; ``()`` for a scalar. ROOT branches are always scalars.
         dtype: what a writer stores. A reader takes any real number and yields it as it is stored.
-        required: a reader may leave out a column that is not required and not there.
+        required: a reader leaves out a column that is not required and not there. A writer may be given it late or never:
+            its rows are zero until then, and without any it is not in the file (ROOT: all its rows are zero).
+        ragged: rows are flat and of any length, a :class:`Ragged` (HDF5 only).
     """
 
     name: str
     shape: tuple[int, ...] = ()
     dtype: npt.DTypeLike = np.float64
     required: bool = True
+    ragged: bool = False
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Args:
+        kind: what the file calls a column, "dataset" or "branch".
+        shapes: of all columns by name, the number of rows first; None for what is no array of numbers.
+        attributes: as text.
+    """
+
+    kind: str
+    shapes: dict[str, tuple[int, ...] | None]
+    attributes: dict[str, str]
 
 
 class Reader(Protocol):
@@ -56,15 +78,40 @@ class Reader(Protocol):
     rows: int
     attributes: dict[str, str]
 
-    def iterate(self, *, chunk: int, stop: int | None = None) -> Iterator[dict[str, Array]]:
+    def iterate(self, *, chunk: int, stop: int | None = None) -> Iterator[dict[str, Column]]:
         """Yield {name: (rows, *shape)} of at most ``chunk`` rows, up to row ``stop``."""
+
+    def whole(self, name: str) -> Array:
+        """A few numbers that belong to no row (HDF5: a small dataset)."""
 
 
 class Writer(Protocol):
     """A file being written: rows are appended, and the file appears under its name when all went well."""
 
-    def extend(self, columns: Mapping[str, Array]) -> None:
+    def extend(self, columns: Mapping[str, Column]) -> None:
         """Append rows; ``columns`` is {name: (rows, *shape)}."""
+
+    def put(self, name: str, values: npt.ArrayLike) -> None:
+        """Write a few numbers that belong to no row (HDF5: a dataset)."""
+
+
+def contents(path: str | os.PathLike[str], *, hint: Collection[str] = ()) -> Contents:
+    """Names and shapes of the columns of an HDF5 or ROOT file, and its attributes; no data are read.
+
+    Args:
+        path: a file that ends in .hdf5, .h5, .hdf or .root.
+        hint: ROOT only: of several trees the one that has most of these branches.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if file_format(path) == "ROOT":
+        from hepflows.io import root
+
+        return root.contents(Path(path), hint)
+    from hepflows.io import hdf5
+
+    return hdf5.contents(Path(path))
 
 
 def reader(
@@ -118,7 +165,9 @@ def writer(
     return hdf5.writing(Path(path), fields, attributes=attributes or {})
 
 
-def checked_columns(path: Path, fields: Sequence[Field], columns: Mapping[str, Array]) -> tuple[int, dict[str, Array]]:
+def checked_columns(
+    path: Path, fields: Sequence[Field], columns: Mapping[str, Column]
+) -> tuple[int, dict[str, Column]]:
     """The number of rows and the columns as arrays of the declared types, for writers.
 
     Raises:
@@ -126,19 +175,28 @@ def checked_columns(path: Path, fields: Sequence[Field], columns: Mapping[str, A
     """
     from hepflows.errors import ShapeError
 
-    wanted = [field.name for field in fields]
-    if set(wanted) != set(columns):
-        difference = sorted(set(wanted) ^ set(columns))
+    wanted = {field.name for field in fields if field.required}
+    difference = sorted((wanted - set(columns)) | (set(columns) - {field.name for field in fields}))
+    if difference:
         message = f"{path}: the columns to write differ from the declared ones in {difference[:5]}: pass exactly those"
         raise ShapeError(message)
-    arrays = {field.name: np.asarray(columns[field.name], dtype=field.dtype) for field in fields}
-    rows = len(arrays[wanted[0]]) if arrays[wanted[0]].ndim else 0
-    for field in fields:
-        expected = (rows, *field.shape)
-        if arrays[field.name].shape != expected:
+    here = [field for field in fields if field.name in columns]
+    arrays = {field.name: _as_declared(columns[field.name], field) for field in here}
+    first = arrays[here[0].name]
+    rows = len(first) if isinstance(first, Ragged) or first.ndim else 0
+    for field in here:
+        found = arrays[field.name]
+        expected, shape = (rows, *field.shape), (len(found),) if isinstance(found, Ragged) else found.shape
+        if shape != expected:
             message = (
-                f"{path}: column {field.name!r} must have the shape {expected}, but has {arrays[field.name].shape}: "
+                f"{path}: column {field.name!r} must have the shape {expected}, but has {shape}: "
                 "pass columns of equal length"
             )
             raise ShapeError(message)
     return rows, arrays
+
+
+def _as_declared(column: Column, field: Field) -> Column:
+    if field.ragged:
+        return Ragged(np.asarray(column.values, dtype=field.dtype), column.lengths)
+    return np.asarray(column, dtype=field.dtype)

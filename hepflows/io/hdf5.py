@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from hepflows.errors import ConfigError, DataError, HepflowsError
-from hepflows.io import Array, Field, Refuse, checked_columns
+from hepflows.io import Array, Column, Contents, Field, Ragged, Refuse, checked_columns
 from hepflows.io.atomic import SteadyFile, replacing
-from hepflows.io.paths import describe_content
+from hepflows.io.hdf5_faults import damaged, problem, reason, why_unreadable
 
-__all__ = ["Reader", "Writer", "reading", "writing"]
+__all__ = ["Reader", "Writer", "contents", "reading", "writing"]
 
-_CACHE_BYTES = 2**23  # per dataset: a slice that ends inside a compressed chunk does not unpack it a second time
+# per dataset: a slice that ends inside a compressed chunk does not unpack it a second time; 2**28 for those whose chunks
+# are narrower than a row, as h5py makes them for long rows: then all chunks of a row must stay
+_CACHE_BYTES, _WIDE_CACHE_BYTES, _CACHE_SLOTS = 2**23, 2**28, 10007
 _CHUNK_BYTES = 2**19
 _MAX_CHUNK_ROWS = 4096
+_WHOLE = 1000
 
 
 @contextlib.contextmanager
@@ -30,18 +33,27 @@ def reading(path: Path, fields: Sequence[Field], *, refuse: Refuse | None = None
     Raises:
         DataError: not an HDF5 file, truncated, or a dataset is missing, of the wrong shape, type or length.
     """
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES)
-    except OSError as error:
-        raise DataError(_why_unreadable(path, error)) from error
-    with file:
+    with _opened(path) as file:
         try:
             reader = Reader(path, file, fields, refuse)
         except HepflowsError:
             raise
         except Exception as error:  # h5py meets damage with OSError, RuntimeError, KeyError, TypeError, ...
-            raise DataError(_damaged(path, error)) from error
+            raise DataError(damaged(path, error)) from error
         yield reader
+
+
+def contents(path: Path) -> Contents:
+    """Names and shapes of the datasets of an HDF5 file; see :func:`hepflows.io.contents`.
+
+    Raises:
+        DataError: not an HDF5 file, or truncated.
+    """
+    with _opened(path) as file:
+        try:
+            return Contents("dataset", {name: _shape(file, name) for name in file}, _attributes(file))
+        except Exception as error:
+            raise DataError(damaged(path, error)) from error
 
 
 @contextlib.contextmanager
@@ -55,7 +67,9 @@ def writing(path: Path, fields: Sequence[Field], *, attributes: Mapping[str, str
         try:
             with h5py.File(steady, "w") as file:
                 file.attrs.update(attributes)
-                yield Writer(path, file, fields, steady)
+                writer = Writer(path, file, fields, steady)
+                yield writer
+                writer.finish()
         except BaseException:
             steady.raise_error()  # the cause, when HDF5 stumbled over a write that had failed
             raise
@@ -78,9 +92,9 @@ class Reader:
         found = {field: self._find(field) for field in fields}
         self._datasets = {field.name: dataset for field, dataset in found.items() if dataset is not None}
         self.rows = self._common_length()
-        self.attributes = {name: _text(file.attrs, name) for name in file.attrs}
+        self.attributes = _attributes(file)
 
-    def iterate(self, *, chunk: int, stop: int | None = None) -> Iterator[dict[str, Array]]:
+    def iterate(self, *, chunk: int, stop: int | None = None) -> Iterator[dict[str, Column]]:
         """Yield {name: (rows, *shape)} of at most ``chunk`` rows, up to row ``stop``.
 
         Raises:
@@ -93,12 +107,31 @@ class Reader:
         for start in range(0, last, chunk):
             yield {name: self._read(name, start, min(start + chunk, last)) for name in self._datasets}
 
-    def _read(self, name: str, start: int, stop: int) -> Array:
+    def whole(self, name: str) -> Array:
+        """All of a small dataset.
+
+        Raises:
+            DataError: it is not there, holds no numbers or too many of them.
+        """
+        dataset = self._file.get(name)
+        if (
+            not isinstance(dataset, h5py.Dataset)
+            or dataset.dtype.kind not in "fiu"
+            or not dataset.size
+            or dataset.size > _WHOLE
+        ):
+            message = f"{self._path} has no dataset {name!r} of a few numbers: give a file with this layout"
+            raise DataError(message)
+        return np.asarray(dataset[()])
+
+    def _read(self, name: str, start: int, stop: int) -> Column:
+        dataset = self._datasets[name]
         try:
-            return np.asarray(self._datasets[name][start:stop])
+            found = dataset[start:stop]
+            return Ragged.from_rows(found) if dataset.dtype.hasobject else np.asarray(found)
         except Exception as error:
             message = (
-                f"{self._path}: dataset {name!r} cannot be read in rows {start} to {stop - 1} ({_reason(error)}): "
+                f"{self._path}: dataset {name!r} cannot be read in rows {start} to {stop - 1} ({reason(error)}): "
                 "the file is damaged, copy or download it again"
             )
             raise DataError(message) from error
@@ -112,11 +145,17 @@ class Reader:
             holds = ", ".join(self._file) or "nothing"
             message = f"{self._path} has no dataset {field.name!r} (it holds: {holds}): give a file with this layout"
             raise DataError(message)
-        problem = _problem(dataset, field)
-        if problem:
-            message = f"{self._path}: {field.name!r} {problem}"
+        fault = problem(dataset, field)
+        if fault:
+            message = f"{self._path}: {field.name!r} {fault}"
             raise DataError(message)
-        return dataset
+        cache, name = _wide_cache(dataset), dataset.name
+        if cache is None:
+            return dataset
+        del dataset  # while it is open its own cache is the one that counts
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(_CACHE_SLOTS, cache, 0.75)
+        return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
 
     def _common_length(self) -> int:
         lengths = {name: len(dataset) for name, dataset in self._datasets.items()}
@@ -140,21 +179,42 @@ class Writer:
     def __init__(self, path: Path, file: Any, fields: Sequence[Field], steady: SteadyFile) -> None:
         self._path = path
         self._fields = fields
+        self._file = file
         self._steady = steady
-        self._datasets = {field.name: _create(file, field) for field in fields}
+        self._datasets = {field.name: _create(file, field) for field in fields if field.required}
         self.rows = 0
 
-    def extend(self, columns: Mapping[str, Array]) -> None:
+    def extend(self, columns: Mapping[str, Column]) -> None:
         """Append rows; ``columns`` is {name: (rows, *shape)}."""
         rows, arrays = checked_columns(self._path, self._fields, columns)
-        for name, dataset in self._datasets.items():
-            dataset.resize(self.rows + rows, axis=0)
-            dataset[self.rows :] = arrays[name]
-            self._steady.raise_error()
+        for field in self._fields:
+            if field.name in arrays:
+                if field.name not in self._datasets:
+                    self._datasets[field.name] = _create(self._file, field)
+                dataset, values = self._datasets[field.name], arrays[field.name]
+                dataset.resize(self.rows + rows, axis=0)
+                if field.ragged:
+                    _write_ragged(dataset, values, self.rows)
+                else:
+                    dataset[self.rows :] = values
+                self._steady.raise_error()
         self.rows += rows
+
+    def put(self, name: str, values: npt.ArrayLike) -> None:
+        """Write a dataset that belongs to no row."""
+        self._file.create_dataset(name, data=values)
+        self._steady.raise_error()
+
+    def finish(self) -> None:
+        """Fill up the columns that the last rows did not bring."""
+        for dataset in self._datasets.values():
+            dataset.resize(self.rows, axis=0)
 
 
 def _create(file: Any, field: Field) -> Any:
+    if field.ragged:  # the rows lie in a heap, which HDF5 does not compress
+        dtype = h5py.vlen_dtype(np.dtype(field.dtype))
+        return file.create_dataset(field.name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(_MAX_CHUNK_ROWS,))
     row_bytes = np.dtype(field.dtype).itemsize * int(np.prod(field.shape))
     chunk_rows = max(1, min(_MAX_CHUNK_ROWS, _CHUNK_BYTES // max(1, row_bytes)))
     return file.create_dataset(
@@ -164,57 +224,50 @@ def _create(file: Any, field: Field) -> Any:
         dtype=field.dtype,
         chunks=(chunk_rows, *field.shape),
         compression="gzip",
-        compression_opts=6,
+        compression_opts=4,
         shuffle=True,
     )
 
 
-def _problem(dataset: Any, field: Field) -> str | None:
-    """What is wrong with a dataset, as the end of a sentence."""
-    if not isinstance(dataset, h5py.Dataset):
-        return "is a group and not a dataset: give a file with this layout"
-    if dataset.dtype.hasobject:
-        return "holds objects (variable-length or pickled data), which are never read: store it as plain numbers"
-    if dataset.dtype.kind not in "fiu":
-        return f"has the type {dataset.dtype} instead of a real number: store it as float64 or float32"
-    if dataset.shape is None or dataset.shape[1:] != field.shape or not dataset.shape:
-        expected = ", ".join(map(str, ("n", *field.shape)))
-        return f"has the shape {dataset.shape} instead of ({expected}): reshape it or give a file with this layout"
-    missing = [code for code in _filters(dataset) if not h5py.h5z.filter_avail(code)]
-    if missing:
-        return f"needs HDF5 filter {missing[0]}, which is not installed: repack the file with 'h5repack -f GZIP=6'"
-    return None
+def _write_ragged(dataset: Any, rows: Ragged, start: int) -> None:
+    """Rows handed to HDF5 itself: h5py's indexing takes rows of equal length for a matrix."""
+    objects = np.empty(len(rows), dtype=dataset.dtype)
+    for place, row in enumerate(rows):
+        objects[place] = row
+    if len(rows):
+        space = dataset.id.get_space()
+        space.select_hyperslab((start,), (len(rows),))
+        dataset.id.write(h5py.h5s.create_simple((len(rows),)), space, objects)
 
 
-def _filters(dataset: Any) -> list[int]:
-    properties = dataset.id.get_create_plist()
-    return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        file = h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS)
+    except OSError as error:
+        raise DataError(why_unreadable(path, error)) from error
+    with file:
+        yield file
 
 
-def _why_unreadable(path: Path, error: OSError) -> str:
-    if not path.exists():
-        return f"the file {path} does not exist: check its name"
-    if isinstance(error, PermissionError):
-        return f"{path} cannot be opened, permission denied: ask its owner for reading rights"
-    if isinstance(error, BlockingIOError) or "unable to lock file" in str(error):
-        return (
-            f"{path} is locked by another process: wait until that one has finished, or set HDF5_USE_FILE_LOCKING=FALSE"
-        )
-    content = describe_content(path)
-    if content and content != "an HDF5 file":
-        return f"{path} is no HDF5 file but {content}: give it its right name, or make or download it again"
-    return _damaged(path, error)
+def _wide_cache(dataset: Any) -> int | None:
+    """Bytes of the chunks that hold the same rows, where a row lies in several of them."""
+    if not dataset.chunks or dataset.chunks[1:] == dataset.shape[1:]:
+        return None
+    band = dataset.chunks[0] * int(np.prod(dataset.shape[1:])) * dataset.dtype.itemsize
+    return min(max(_CACHE_BYTES, int(1.1 * band)), _WIDE_CACHE_BYTES)
 
 
-def _damaged(path: Path, error: BaseException) -> str:
-    return f"{path} is no readable HDF5 file ({_reason(error)}): it is truncated or damaged, copy or download it again"
+def _shape(file: Any, name: str) -> tuple[int, ...] | None:
+    try:
+        found = file.get(name)
+        return found.shape if isinstance(found, h5py.Dataset) else None
+    except (OSError, RuntimeError, KeyError, TypeError):  # a link to nowhere, an unknown type
+        return None
 
 
-def _reason(error: BaseException) -> str:
-    """The heart of an h5py message, "Unable to open file (truncated file: eof = 96, ...)" -> "truncated file"."""
-    match = re.search(r"\((.*)", str(error), re.DOTALL)
-    text = match.group(1) if match else str(error)
-    return re.split(r"[:,)\n]", text)[0].strip() or type(error).__name__
+def _attributes(file: Any) -> dict[str, str]:
+    return {name: _text(file.attrs, name) for name in file.attrs}
 
 
 def _text(attributes: Any, name: str) -> str:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import uproot
 
 from hepflows.errors import ConfigError, DataError, HepflowsError
-from hepflows.io import Array, Field, Refuse, checked_columns
+from hepflows.io import Array, Contents, Field, Refuse, checked_columns
 from hepflows.io.atomic import replacing
 from hepflows.io.paths import describe_content
 
-__all__ = ["METADATA", "Reader", "Writer", "reading", "writing"]
+__all__ = ["METADATA", "Reader", "Writer", "contents", "reading", "writing"]
 
 METADATA = "metadata"  # the TObjString beside the tree: a JSON object of texts
 _BASKET_ROWS = 4000  # of 8 bytes: 32 kB, ROOT's own basket size
@@ -45,6 +46,23 @@ def reading(
         yield reader
 
 
+def contents(path: Path, hint: Collection[str]) -> Contents:
+    """Names of the branches of the tree that has most of the hinted ones; see :func:`hepflows.io.contents`.
+
+    Raises:
+        DataError: not a ROOT file, truncated, or without a tree.
+    """
+    with _open(path) as file:
+        try:
+            tree = _find_tree(path, file, list(hint), None)
+            rows = (int(tree.num_entries),)
+            return Contents("branch", dict.fromkeys(tree.keys(recursive=False), rows), _metadata(file))
+        except HepflowsError:
+            raise
+        except Exception as error:
+            raise DataError(_damaged(path, error)) from error
+
+
 @contextlib.contextmanager
 def writing(path: Path, fields: Sequence[Field], *, attributes: Mapping[str, str], tree: str) -> Iterator[Writer]:
     """Create a ROOT file with one flat tree (zlib); see :func:`hepflows.io.writer`.
@@ -53,7 +71,7 @@ def writing(path: Path, fields: Sequence[Field], *, attributes: Mapping[str, str
         DataError: the file cannot be created or the disk is full; nothing is left behind.
         ConfigError: a column is no scalar.
     """
-    wide = [field.name for field in fields if field.shape]
+    wide = [field.name for field in fields if field.shape or field.ragged]
     if wide:
         message = (
             f"{path}: column {wide[0]!r} is no scalar, as a flat ROOT tree needs: write HDF5, or one branch a value"
@@ -115,6 +133,15 @@ class Reader:
             start += len(columns[self._branches[0]])
             yield columns
 
+    def whole(self, name: str) -> Array:
+        """A tree holds rows only.
+
+        Raises:
+            DataError: always.
+        """
+        message = f"{self._path}: a ROOT tree has no numbers besides its rows, such as {name!r}: give an HDF5 file"
+        raise DataError(message)
+
     def _check_branches(self) -> None:
         if self.rows == 0:
             message = f"{self._path} is empty, its tree {self._tree.name!r} has no entries: give a file with data"
@@ -149,6 +176,7 @@ class Writer:
     def extend(self, columns: Mapping[str, Array]) -> None:
         """Append rows; ``columns`` is {branch: (rows,)}. They are gathered until a basket is full."""
         rows, arrays = checked_columns(self._path, self._fields, columns)
+        arrays = {field.name: arrays.get(field.name, np.zeros(rows, field.dtype)) for field in self._fields}
         start = 0
         while start < rows:
             stop = min(rows, start + _BASKET_ROWS - self._waiting_rows)
@@ -159,6 +187,15 @@ class Writer:
             if self._waiting_rows == _BASKET_ROWS:
                 self.flush()
         self.rows += rows
+
+    def put(self, name: str, values: npt.ArrayLike) -> None:
+        """A tree holds rows only.
+
+        Raises:
+            ConfigError: always.
+        """
+        message = f"{self._path}: a ROOT tree has no numbers besides its rows, such as {name!r}: write HDF5"
+        raise ConfigError(message)
 
     def flush(self) -> None:
         """Write the rows that wait for their basket to fill."""

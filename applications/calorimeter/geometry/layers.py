@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,13 +80,13 @@ class Layer(ABC):
                     arguments: Any = tuple(map(int, values["cells"])), tuple(map(float, values["cell_mm"])), depth
                 else:
                     arguments = tuple(map(float, values["r_edges_mm"])), int(values["n_alpha"]), depth
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 pass
             else:
                 return (GridLayer if "cells" in keys else PolarLayer)(*arguments)
         message = (
             f"a layer is described by the numbers cells and cell_mm (a grid) or r_edges_mm and n_alpha (rings), and depth_mm "
-            f"where it is known, but got {dict(values)}: see docs/howto/own_detector.md"
+            f"where it is known, but got {reprlib.repr(dict(values))}: see docs/howto/own_detector.md"
         )
         raise ShapeError(message)
 

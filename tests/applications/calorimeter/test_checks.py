@@ -134,7 +134,7 @@ def test_the_first_bad_row_is_the_one_that_is_named(tmp_path: Path) -> None:
         (
             "hdf5",
             lambda c: (c.clear(), c.update(incident_energies=np.ones((3, 1)), showers=np.ones((3, 368)))),
-            "is a CaloChallenge file",
+            "has 368 voxels a shower, where the geometry 'small' has 16",
         ),
         ("hdf5", lambda c: c.update(df=np.ones(3)), "is a pandas table"),
         ("hdf5", lambda c: [c.update({k: v[:0]}) for k, v in list(c.items())], "is empty, its datasets have no rows"),

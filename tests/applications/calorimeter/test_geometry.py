@@ -17,6 +17,10 @@ from hepflows.applications.calorimeter.geometry import (
 )
 from hepflows.errors import ConfigError, ShapeError
 
+# ten billion words, if anything spells it out
+LINES = [f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]" for i in range(10)]
+BOMB = "\n".join(["a0: &a0 [ha]", *LINES, "layers: [{cells: *a10, cell_mm: [1, 1]}]"])
+
 
 def test_calogan_is_the_published_one() -> None:
     assert [layer.shape for layer in CALOGAN.layers] == [(3, 96), (12, 12), (12, 6)]
@@ -152,6 +156,8 @@ def test_a_layer_with_a_single_edge_is_not_there(tmp_path: Path) -> None:
         ("a.yaml", "layers: [{cells: [1, 2]}]", "described by the numbers"),
         ("a.yaml", "layers: [{cells: [1, 2], cell_mm: [a, b]}]", "described by the numbers"),
         ("a.yaml", "layers: [{cells: [1, 2], cell_mm: [1, 1], depth_mm: [5, 2]}]", "begin < end"),
+        ("a.yaml", "layers: [{cells: [.inf, 2], cell_mm: [1, 1]}]", "described by the numbers"),
+        ("a.yaml", BOMB, "described by the numbers"),
         ("a.xml", "<Bins", "cannot be read as XML"),
         ("a.xml", "<Calo/>", "begins with <Calo>"),
         ("a.xml", "<Bins/>", "has none"),
