@@ -25,7 +25,7 @@ class Booking:
 
     >>> from hepflows.applications.calorimeter import CALOGAN
     >>> voxels, overflow = Booking(CALOGAN).add(1, [0, 0], [5.0, 470.0], [0.0, 500.0], [0.0, 0.0], [2.0, 3.0])
-    >>> voxels.sum(), overflow
+    >>> float(voxels.sum()), overflow
     (2.0, array([[0., 0., 3.]]))
     """
 
@@ -38,10 +38,18 @@ class Booking:
         alike: dict[Any, list[int]] = {}
         for index, layer in enumerate(geometry.layers):
             alike.setdefault(layer, []).append(index)
-        self._kinds = [(geometry.layers[group[0]], np.isin(np.arange(geometry.n_layers), group)) for group in alike.values()]
+        self._kinds = [
+            (geometry.layers[group[0]], np.isin(np.arange(geometry.n_layers), group)) for group in alike.values()
+        ]
 
     def add(
-        self, n: int, shower: npt.ArrayLike, depth: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, mev: npt.ArrayLike
+        self,
+        n: int,
+        shower: npt.ArrayLike,
+        depth: npt.ArrayLike,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        mev: npt.ArrayLike,
     ) -> tuple[Array, Array]:
         """Energies of the cells, (n, n_voxels), and overflow, (n, n_layers), both in MeV.
 

@@ -41,7 +41,8 @@ def simulate(
     y: Annotated[str, typer.Option(help="Place on the front face in mm.")] = "0",
     seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", help="Processes; one a core where not given.", min=1, show_default=False)
+        int | None,
+        typer.Option("--jobs", "-j", help="Processes; one a core where not given.", min=1, show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file, and begin again.")] = False,
 ) -> None:
@@ -69,7 +70,16 @@ def simulate(
                 update(done, total, f"{rate:.3g} showers/s" if done > first else f"{done} showers are there")
 
             written = simulate_showers(
-                output, where, gun, n, seed=seed, engine=engine, physics=physics, jobs=jobs, overwrite=overwrite, update=tell
+                output,
+                where,
+                gun,
+                n,
+                seed=seed,
+                engine=engine,
+                physics=physics,
+                jobs=jobs,
+                overwrite=overwrite,
+                update=tell,
             )
     except KeyboardInterrupt:
         message = f"\ninterrupted: repeat the command to go on, what is done lies in {output}.shards"

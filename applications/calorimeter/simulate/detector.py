@@ -27,7 +27,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, ignored_types=(cached_property,)
+    )
 
 
 class Slab(_Section):
@@ -138,6 +140,20 @@ class Detector(_Section):
         """Whether deposits in a material count."""
         return self.read_out == "all" or material in self.read_out
 
+    def check_entry(self, x_mm: np.ndarray, y_mm: np.ndarray) -> None:
+        """Make sure that particles enter through the front face.
+
+        Raises:
+            ConfigError: one misses it.
+        """
+        reach = float(np.maximum(np.abs(x_mm), np.abs(y_mm)).max(initial=0.0))
+        if reach >= self.width_mm / 2:
+            message = (
+                f"a particle at {reach:g} mm misses the front face of {self.name!r}, which ends at {self.width_mm / 2:g} mm: "
+                "make --x and --y smaller"
+            )
+            raise ConfigError(message)
+
     def signals(self, voxels: np.ndarray, overflow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What cells and overflow read of deposits in MeV: scaled, and of the cells zero what is below the threshold."""
         scaled = self.scale * voxels
@@ -151,7 +167,9 @@ class Detector(_Section):
             ConfigError: a material is unknown.
         """
         own = {
-            name: Material(name, one.density, {atomic_number(symbol): part for symbol, part in one.elements.items()}, one.gas)
+            name: Material(
+                name, one.density, {atomic_number(symbol): part for symbol, part in one.elements.items()}, one.gas
+            )
             for name, one in self.materials.items()
         }
         return {name: resolve(name, own) for name in {self.world: 0} | {slab.material: 0 for slab in self.stack}}
@@ -185,7 +203,9 @@ def _geometry(values: Mapping[str, Any]) -> Geometry:
     if named is None:
         return Geometry.from_description(values)
     if "layers" in values or named not in GEOMETRIES:
-        message = f"geometry: give either layers, or one of the names {', '.join(GEOMETRIES)}, but got {named!r}; {_HELP}"
+        message = (
+            f"geometry: give either layers, or one of the names {', '.join(GEOMETRIES)}, but got {named!r}; {_HELP}"
+        )
         raise ConfigError(message)
     return Geometry(str(values.get("name", GEOMETRIES[named].name)), GEOMETRIES[named].layers)
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.simulate.detector import Detector
-from hepflows.applications.calorimeter.simulate.gun import Gun, Primaries, Spread
-from hepflows.errors import ConfigError
+from hepflows.applications.calorimeter.simulate.gun import Gun, Primaries
 
 __all__ = ["ENGINES", "Engine", "Settings"]
 
@@ -77,7 +76,13 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """As plain numbers and texts; `read` makes it again."""
         plain = {name: getattr(self, name) for name in ("n", "seed", "physics", "software", "data")}
-        return {"engine": self.name, "detector": self.detector.describe(), "gun": self.gun.describe(), **plain, "shard": self.size}
+        return {
+            "engine": self.name,
+            "detector": self.detector.describe(),
+            "gun": self.gun.describe(),
+            **plain,
+            "shard": self.size,
+        }
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:

@@ -26,9 +26,9 @@ _LEAST_SPOTS, _SPOTS_PER_GEV, _MOST_SPOTS = 200, 60, 2000  # a shower
 class FastEngine:
     """Parametrised showers in a detector.
 
-    The longitudinal and the lateral shape of electromagnetic showers and their fluctuations follow Grindhammer and Peters (hep-ex/0001020), with
-    constants of the detector's materials; pions are crude (`components.pion`). The energy in each of many slices fluctuates as the
-    sampling does, and is shared out among spots, which fall into cells.
+    The longitudinal and the lateral shape of electromagnetic showers and their fluctuations follow Grindhammer and Peters
+    (hep-ex/0001020), with constants of the detector's materials; pions are crude (`components.pion`). The energy in each of many slices
+    fluctuates as the sampling does, and is shared out among spots, which fall into cells.
 
     Args:
         detector: slabs and cells.
@@ -55,7 +55,11 @@ class FastEngine:
             primaries: the particles.
             seed: source of all fluctuations.
             n: return the first ``n`` only; they do not depend on it.
+
+        Raises:
+            ConfigError: a particle misses the front face.
         """
+        self._detector.check_entry(primaries.x, primaries.y)
         rng = np.random.default_rng(seed)
         make = electromagnetic if abs(primaries.pdg) in (11, 22) else pion
         geometry = self._detector.geometry
@@ -117,7 +121,9 @@ class FastEngine:
         return self._booking.add(n, shower, depth, x, y, energy)
 
 
-def _place(primaries: Primaries, shower: Array, depth: Array, across: Array, aside: Array) -> tuple[Array, Array, Array]:
+def _place(
+    primaries: Primaries, shower: Array, depth: Array, across: Array, aside: Array
+) -> tuple[Array, Array, Array]:
     """Points x, y, depth; ``across`` and ``aside`` are distances from the axis, in its plane with the beam and out of it."""
     x, y = primaries.x[shower], primaries.y[shower]
     if not primaries.theta.any():

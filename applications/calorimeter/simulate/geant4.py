@@ -13,7 +13,7 @@ from hepflows.applications.calorimeter.simulate.booking import Booking
 from hepflows.applications.calorimeter.simulate.detector import Detector
 from hepflows.applications.calorimeter.simulate.gun import Primaries
 from hepflows.applications.calorimeter.simulate.materials import SYMBOLS
-from hepflows.errors import ConfigError, MissingExtraError
+from hepflows.errors import MissingExtraError
 
 __all__ = ["PHYSICS", "Geant4Engine", "default_physics"]
 
@@ -62,6 +62,15 @@ class Geant4Engine:
 
     Raises:
         MissingExtraError: calzone is not installed.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hepflows.applications.calorimeter.simulate import Gun, Spread, geant4_data, load_detector
+    >>> data = geant4_data([1, 18, 82], Path(tempfile.mkdtemp()))  # hydrogen is in Geant4's vacuum
+    >>> engine = Geant4Engine(load_detector("calogan"), "em", data.folder)
+    >>> gun = Gun(-11, Spread.parse("0.1", "--energy"))
+    >>> engine.shoot(gun.draw(2, np.random.default_rng(0)), seed=1).voxels.shape
+    (2, 504)
     """
 
     def __init__(self, detector: Detector, physics: str, data: str | os.PathLike[str]) -> None:
@@ -86,10 +95,10 @@ class Geant4Engine:
             n: simulate the first ``n`` only; they do not depend on it.
 
         Raises:
-            ConfigError: a particle that misses the front face, or that Geant4 does not know.
+            ConfigError: a particle misses the front face.
         """
         primaries = primaries[:n]
-        self._check(primaries)
+        self._detector.check_entry(primaries.x, primaries.y)
         self._simulation.random.seed = seed
         geometry = self._detector.geometry
         voxels = np.empty((len(primaries), geometry.n_voxels))
@@ -104,22 +113,15 @@ class Geant4Engine:
         gun = generator.position([0.0, 0.0, 0.0]).direction([0.0, 0.0, 1.0]).generate(len(primaries))
         sin = np.sin(primaries.theta)
         gun["energy"] = 1e3 * primaries.energies
-        gun["direction"] = np.stack([sin * np.cos(primaries.phi), sin * np.sin(primaries.phi), np.cos(primaries.theta)], axis=1)
+        gun["direction"] = np.stack(
+            [sin * np.cos(primaries.phi), sin * np.sin(primaries.phi), np.cos(primaries.theta)], axis=1
+        )
         front = np.full(len(primaries), -half_mm - _GAP_MM)
         gun["position"] = 0.1 * np.stack([primaries.x, primaries.y, front], axis=1)
         parts = [part for volume in self._simulation.run(gun).values() for part in _points(volume)]
         shower, position_cm, mev = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         x, y, z = 10 * position_cm.T
         return self._booking.add(len(primaries), shower, z + half_mm, x, y, mev)
-
-    def _check(self, primaries: Primaries) -> None:
-        reach = float(np.maximum(np.abs(primaries.x), np.abs(primaries.y)).max(initial=0.0))
-        if reach >= self._detector.width_mm / 2:
-            message = (
-                f"a particle at {reach:g} mm misses the front face of {self._detector.name!r}, which ends at "
-                f"{self._detector.width_mm / 2:g} mm: make --x and --y smaller"
-            )
-            raise ConfigError(message)
 
 
 def _runs(energies_gev: Any) -> Iterator[slice]:

@@ -90,7 +90,7 @@ class Medium:
 
     def at(self, quantity: Array, depth_mm: npt.ArrayLike) -> Array:
         """One of the quantities from the front to a depth, between the faces of the slabs in proportion."""
-        return np.interp(depth_mm, self.edges_mm, quantity)
+        return np.asarray(np.interp(np.asarray(depth_mm), self.edges_mm, quantity))
 
 
 def _from_front(values: Array) -> Array:

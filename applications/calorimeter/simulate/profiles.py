@@ -35,7 +35,7 @@ def mean_maximum(energy_gev: npt.ArrayLike, medium: Medium) -> Array:
     >>> from hepflows.applications.calorimeter.simulate.detector import load_detector
     >>> medium = Medium.of(load_detector("calogan"))
     >>> mean_maximum([10.0, 100.0], medium).round(2)
-    array([6.14, 8.45])
+    array([6.14, 8.44])
     """
     return _log_y(energy_gev, medium) - 0.858 - 0.59 / medium.sampling_frequency - 0.53 * (1 - medium.electron_ratio)
 

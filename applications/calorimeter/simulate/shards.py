@@ -76,7 +76,11 @@ class ShardFolder:
                 if leftover.suffix == ".part" or (overwrite and leftover.name != ".lock"):
                     leftover.unlink()
             self._claim(settings)
-            yield [index for index in range(len(self)) if not self._file(index).exists()]
+            try:
+                yield [index for index in range(len(self)) if not self._file(index).exists()]
+            finally:
+                if not any(self.path.glob("*.npz")):
+                    shutil.rmtree(self.path, ignore_errors=True)  # nothing to go on from
         finally:
             os.close(handle)
 
@@ -86,7 +90,10 @@ class ShardFolder:
         Raises:
             DataError: it cannot be written.
         """
-        arrays = {"energies": showers.energies, **{f"column_{name}": values for name, values in showers.columns.items()}}
+        arrays = {
+            "energies": showers.energies,
+            **{f"column_{name}": values for name, values in showers.columns.items()},
+        }
         deposits = {"voxels": showers.voxels.astype(np.float32), "overflow": showers.overflow.astype(np.float32)}
         with replacing(self._file(index)) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays, **deposits)

@@ -1,8 +1,8 @@
 """The data files that Geant4 11.4 opens for electromagnetic and FTFP_BERT physics: official ones, or synthesised.
 
 The formats are plain text. A vector: the first and last energy and the number of nodes, that number again, then one "energy value"
-pair a line, in MeV. ``brem_SB/br<Z>``, a table in two variables: its type and sizes, the fractions k/T, the logarithms of T/MeV, then a line
-of chi in millibarn for every T. ``pe-high`` and ``pe-low``: one pseudo-shell, its edge, its binding energy and six coefficients.
+pair a line, in MeV. ``brem_SB/br<Z>``, a table in two variables: its type and sizes, the fractions k/T, the logarithms of T/MeV, then a
+line of chi in millibarn for every T. ``pe-high`` and ``pe-low``: one pseudo-shell, its edge, its binding energy, six coefficients.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ FOLDERS = (
 """What calzone 1.2.2 asks of ``GEANT4_DATA_DIR``; most may be empty."""
 
 APPROXIMATIONS = (
-    "bremsstrahlung below 1 GeV from Tsai's formula: radiated energy low by 3 % at 5 MeV and 22 % at 1 MeV in lead, by 10 % at 0.5 MeV in "
-    "argon, and the tip of the spectrum low by up to a factor 3 below 100 MeV in lead",
+    "bremsstrahlung below 1 GeV from Tsai's formula, its radiated energy low by 3 % at 5 MeV and 22 % at 1 MeV in lead",
+    "the tip of the bremsstrahlung spectrum low by up to a factor 3 below 100 MeV in lead",
     "photoelectric effect of one pseudo-shell, without fluorescence; above 0.7 MeV a fit with an ad-hoc constant",
     "no photonuclear reactions below 130 MeV",
-    "hadronic cross sections below 20 MeV crude; nuclear level data absent",
+    "hadronic cross sections below 20 MeV crude, nuclear level data absent",
 )
 """What is approximate in synthesised tables; written into every file."""
 
@@ -108,9 +108,7 @@ def geant4_data(elements: Iterable[int], cache: Path | None = None) -> Geant4Dat
     try:
         _make(folder, sorted(set(elements)))
     except OSError as error:
-        message = (
-            f"{folder} cannot hold the tables for Geant4 ({error.strerror}): set XDG_CACHE_HOME to a folder that can be written to"
-        )
+        message = f"{folder} cannot hold the tables for Geant4 ({error.strerror}): set XDG_CACHE_HOME to a folder that can be written to"
         raise DataError(message) from error
     return Geant4Data(folder, official=False, notes=APPROXIMATIONS)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TextIO
@@ -42,7 +43,7 @@ def make_shard(engine: Engine, settings: Settings, n: int, seed: int) -> Showers
     return Showers(showers.energies, showers.voxels, showers.overflow, showers.geometry, columns=columns)
 
 
-def _orders():  # type: ignore[no-untyped-def]
+def _orders() -> Iterator[tuple[int, int]]:
     """Yield (index, seed); ends the process as soon as its input ends, in the middle of a shard as well."""
     lines: SimpleQueue[str] = SimpleQueue()
 

@@ -21,7 +21,12 @@ _TAIL_LINES = 3
 
 
 def make_shards(
-    folder: Path, seeds: Sequence[tuple[int, int]], *, jobs: int, environment: dict[str, str], done: Callable[[int], None]
+    folder: Path,
+    seeds: Sequence[tuple[int, int]],
+    *,
+    jobs: int,
+    environment: dict[str, str],
+    done: Callable[[int], None],
 ) -> None:
     """Make shards in ``jobs`` processes, whichever is free taking the next.
 
@@ -99,7 +104,9 @@ class _Worker:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         text = self._log.read_text(errors="replace")
         lines = [" ".join(line.split()) for line in text.splitlines() if line.strip(" \n-*")]
-        tail = " | ".join(lines[-_TAIL_LINES:]) or "nothing"
+        tail = (
+            " | ".join(lines[-1 if code == 1 else -_TAIL_LINES :]) or "nothing"
+        )  # of a traceback the last line says it
         return (
             f"a process of the simulation {how} in shard {index}, its last words were: {tail}; the shards that are done stay, "
             "remove the cause and repeat the command to go on"

@@ -35,7 +35,12 @@ def one_by_one(geometry: Geometry, n: int, *columns: np.ndarray) -> tuple[np.nda
 def test_against_one_deposit_at_a_time(geometry: Geometry) -> None:
     rng, size, n = np.random.default_rng(0), 3000, 4
     end = geometry.layers[-1].depth_mm[1]  # type: ignore[index]
-    columns = (rng.integers(n, size=size), rng.uniform(-5, end + 5, size), *rng.normal(0, 20, (2, size)), rng.exponential(1, size))
+    columns = (
+        rng.integers(n, size=size),
+        rng.uniform(-5, end + 5, size),
+        *rng.normal(0, 20, (2, size)),
+        rng.exponential(1, size),
+    )
     voxels, overflow = Booking(geometry).add(n, *columns)
     expected_voxels, expected_overflow = one_by_one(geometry, n, *columns)
     np.testing.assert_allclose(voxels, expected_voxels, rtol=1e-12)

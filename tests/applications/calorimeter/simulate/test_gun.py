@@ -38,14 +38,23 @@ def test_text_there_and_back(text: str) -> None:
     assert Spread.parse(str(spread), "--x") == spread
 
 
-@pytest.mark.parametrize("text", ["", "a", "1:", "2:1", "1:2:3", "log:5", "log:0:5", "log:1,2", "nan", "1,inf", "1:nan"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1:", "2:1", "1:2:3", "log:5", "log:0:5", "log:1,2", "nan", "1,inf", "1:nan"]
+)
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="--energy .*: give a number such as 50"):
+    with pytest.raises(ConfigError, match=r"--energy .*: give a number such as 50"):
         Spread.parse(text, "--energy")
 
 
 def test_particles() -> None:
-    assert [particle_pdg(name) for name in ("eplus", "eminus", "gamma", "piplus", "piminus", "2212")] == [-11, 11, 22, 211, -211, 2212]
+    assert [particle_pdg(name) for name in ("eplus", "eminus", "gamma", "piplus", "piminus", "2212")] == [
+        -11,
+        11,
+        22,
+        211,
+        -211,
+        2212,
+    ]
     with pytest.raises(ConfigError, match="no particle 'electron': give eplus, eminus"):
         particle_pdg("electron")
 
@@ -68,7 +77,12 @@ def test_a_further_spread_changes_no_energies() -> None:
 
 @pytest.mark.parametrize(
     ("energy", "theta", "words"),
-    [("0:10", "0", "energy must be positive"), ("-5", "0", "energy must be positive"), ("1", "1.6", r"\[0, pi/2\)"), ("1", "-0.1", "pi/2")],
+    [
+        ("0:10", "0", "energy must be positive"),
+        ("-5", "0", "energy must be positive"),
+        ("1", "1.6", r"\[0, pi/2\)"),
+        ("1", "-0.1", "pi/2"),
+    ],
 )
 def test_impossible_guns_are_refused(energy: str, theta: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

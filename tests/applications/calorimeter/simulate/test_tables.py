@@ -43,7 +43,9 @@ def test_bremsstrahlung_gives_the_radiation_length_at_high_energy(z: int) -> Non
     from hepflows.applications.calorimeter.simulate.materials import Material, standard_weight
 
     fractions = np.linspace(0, 1, 2001)
-    integral = np.trapezoid(cross_sections.bremsstrahlung(z, 1e5, fractions), fractions)  # of k dsigma/dk / Z^2, per E, mb
+    integral = np.trapezoid(
+        cross_sections.bremsstrahlung(z, 1e5, fractions), fractions
+    )  # of k dsigma/dk / Z^2, per E, mb
     inverse = 6.02214e23 / standard_weight(z) * z**2 * integral * 1e-27  # cm2/g
     material = Material("any", 1.0, {z: 1.0})
     assert 1 / inverse == pytest.approx(0.1 * material.radiation_length_mm, rel=0.03)
@@ -151,5 +153,5 @@ def test_a_wrong_variable_and_a_closed_cache_are_told(tmp_path: Path, monkeypatc
     with pytest.raises(DataError, match="set XDG_CACHE_HOME"):
         geant4_data([82], Path(os.devnull))
     monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / "none"))
-    with pytest.raises(ConfigError, match="GEANT4_DATA_DIR names .*none, which is no folder"):
+    with pytest.raises(ConfigError, match=r"GEANT4_DATA_DIR names .*none, which is no folder"):
         geant4_data([82])
