@@ -45,9 +45,9 @@ def bremsstrahlung(z: int, kinetic_mev: float, fraction: npt.ArrayLike) -> Array
         A &= \tfrac14 \varphi_1 - \tfrac13 \ln Z - f(Z) + (\tfrac14 \psi_1 - \tfrac23 \ln Z) / Z, \quad
         B = \varphi_1 - \varphi_2 + (\psi_1 - \psi_2) / Z
 
-    with Tsai's functions of :math:`\gamma = 100 m k Z^{-1/3} / (E (E - k))` and :math:`\epsilon = \gamma Z^{-1/3}`. The Coulomb correction f is
-    switched on between total energies of 2 and 50 MeV, which is ours. Against the tables of Seltzer and Berger the radiated energy is
-    right within 2 % above 10 MeV in lead and 1 MeV in argon; below, and at the tip of the spectrum, it is too low.
+    with Tsai's functions of :math:`\gamma = 100 m k Z^{-1/3} / (E (E - k))` and :math:`\epsilon = \gamma Z^{-1/3}`. The Coulomb
+    correction f is switched on between total energies of 2 and 50 MeV, which is ours. Against the tables of Seltzer and Berger the
+    radiated energy is right within 2 % above 10 MeV in lead and 1 MeV in argon; below, and at the tip of the spectrum, it is too low.
 
     Args:
         z: atomic number.

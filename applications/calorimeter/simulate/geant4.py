@@ -13,7 +13,7 @@ from hepflows.applications.calorimeter.simulate.booking import Booking
 from hepflows.applications.calorimeter.simulate.detector import Detector
 from hepflows.applications.calorimeter.simulate.gun import Primaries
 from hepflows.applications.calorimeter.simulate.materials import SYMBOLS
-from hepflows.errors import MissingExtraError
+from hepflows.errors import ConfigError, MissingExtraError
 
 __all__ = ["PHYSICS", "Geant4Engine", "default_physics"]
 
@@ -28,6 +28,9 @@ _RUN_GEV = 250.0
 """A run holds about 2,000 deposits of 100 bytes for every GeV."""
 _RUN_SHOWERS = 50
 _GAP_MM = 1e-6
+
+_begun: list[str] = []
+"""The physics that Geant4 keeps until this process ends; another would be accepted and be wrong."""
 
 
 def default_physics(pdg: int) -> str:
@@ -62,6 +65,7 @@ class Geant4Engine:
 
     Raises:
         MissingExtraError: calzone is not installed.
+        ConfigError: this process has used Geant4 with other physics.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -75,6 +79,13 @@ class Geant4Engine:
 
     def __init__(self, detector: Detector, physics: str, data: str | os.PathLike[str]) -> None:
         calzone = import_calzone()
+        if _begun and _begun != [physics]:
+            message = (
+                f"this process has used Geant4 with the physics {_begun[0]!r}, which it keeps: for {physics!r} call "
+                "simulate_showers, which uses processes of its own, or start another Python"
+            )
+            raise ConfigError(message)
+        _begun[:] = [physics]
         os.environ["GEANT4_DATA_DIR"] = os.fspath(data)  # the only way to tell calzone
         self._detector, self._booking = detector, Booking(detector.geometry)
         if detector.materials:
