@@ -33,5 +33,9 @@ class TrainingError(HepflowsError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+class SimulationError(HepflowsError, RuntimeError):
+    """A simulation cannot go on, for example because Geant4 stopped."""
+
+
 class MissingExtraError(HepflowsError, ImportError):
     """An optional package is not installed."""

@@ -12,6 +12,7 @@ import typer
 from hepflows import console
 from hepflows.applications.calorimeter import file_commands
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
+from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
 
 app = typer.Typer(
@@ -176,7 +177,7 @@ def evaluate(
     console.say(f"report: {out / 'report.html'}")
 
 
-for command in (file_commands.convert, file_commands.describe):
+for command in (simulate, file_commands.convert, file_commands.describe):
     app.command()(command)
 
 
