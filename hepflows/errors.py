@@ -33,5 +33,9 @@ class TrainingError(HepflowsError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+class ExportError(HepflowsError, RuntimeError):
+    """A model cannot be exported, or what was exported does not do the same."""
+
+
 class MissingExtraError(HepflowsError, ImportError):
     """An optional package is not installed."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hepflows import console
+from hepflows.applications.calorimeter.cli_export import export
 from hepflows.errors import ConfigError
 
 app = typer.Typer(
@@ -194,6 +195,9 @@ def convert(
     file_format(output)
     chunks = iterate_showers(inputs, energy_unit=energy_unit, voxel_unit=voxel_unit)
     console.say(f"{write_showers(output, chunks)} showers in {output}")
+
+
+app.command()(export)
 
 
 def _use(threads: int | None) -> None:
