@@ -39,7 +39,7 @@ def export_onnx(
     """Write a module as an ONNX file and make sure that ONNX Runtime computes the same.
 
     The first axis of every input and output is the batch and may have any length. The file holds standard operators (opset 18, format 8)
-    and needs ONNX Runtime 1.14 or newer; randomness it has none, noise is an input. Before the file gets its name it is run on fresh
+    and needs ONNX Runtime 1.15 or newer; it draws nothing, noise is an input. Before the file gets its name it is run on fresh
     inputs of 1, 7 and 100 rows.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hepflows.errors import ExportError, MissingExtraError
 
 OPSET = 18
-"""The operators of February 2023, which ONNX Runtime has known since 1.14."""
+"""The operators of December 2022: ONNX Runtime 1.15 and 1.32 run them."""
 
 
 def require_packages() -> None:
