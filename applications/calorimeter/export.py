@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from hepflows.applications.calorimeter.models.preprocess import sum_layers
 from hepflows.applications.calorimeter.models.training_set import MEV
 from hepflows.applications.calorimeter.showers import COLUMNS
 from hepflows.export import export_onnx
+
+Precision = Literal["float32", "float64"]
 
 OUTPUTS = ("voxels", "layer_energies")
 
@@ -29,6 +32,7 @@ class ShowerSampler(nn.Module):
 
     Args:
         model: a `CaloFlow`, of a kind that samples in one pass: ``coupling``, or a student.
+        precision: of the flows inside, ``float32`` or ``float64``; that of the model where not given.
 
     Example:
         >>> from hepflows.applications.calorimeter import load_config
@@ -39,9 +43,9 @@ class ShowerSampler(nn.Module):
         (torch.Size([2, 504]), torch.Size([2, 3]))
     """
 
-    def __init__(self, model: CaloFlow) -> None:
+    def __init__(self, model: CaloFlow, precision: Precision | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model = model if precision in (None, model.config.precision) else _converted(model, precision)
 
     @property
     def input_names(self) -> list[str]:
@@ -91,12 +95,25 @@ class ShowerSampler(nn.Module):
         }
 
 
-def export_showers(model: CaloFlow, path: str | os.PathLike[str]) -> float:
+def _converted(model: CaloFlow, precision: Precision) -> CaloFlow:
+    """A copy of a model whose flows compute in another precision."""
+    model = copy.deepcopy(model)
+    model.config = model.config.model_copy(update={"precision": precision})
+    model.targets.dtype = getattr(torch, precision)
+    for flow in (model.energy_flow, model.shower_flow):
+        if flow is not None:
+            flow.to(model.targets.dtype)
+    return model
+
+
+def export_showers(model: CaloFlow, path: str | os.PathLike[str], *, precision: Precision | None = None) -> float:
     """Write a model as an ONNX file that makes showers, see `ShowerSampler`.
 
     Args:
         model: a trained model.
         path: the file to write.
+        precision: of the flows inside, ``float32`` or ``float64``; that of the model where not given. In float64 the file is twice as
+            large and half as fast, and agrees with the same model in float64 to the precision of its outputs.
 
     Returns:
         The largest difference between ONNX Runtime and torch, in units of the largest voxel.
@@ -106,7 +123,7 @@ def export_showers(model: CaloFlow, path: str | os.PathLike[str]) -> float:
         ExportError: the model is of a kind that cannot be exported, or ONNX Runtime computes something else.
         DataError: the file cannot be written.
     """
-    sampler = ShowerSampler(model)
+    sampler = ShowerSampler(model, precision)
     return export_onnx(
         sampler,
         sampler.example,

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from hepflows import __version__
-from hepflows.errors import ShapeError
+from hepflows.bijections import Univariate
+from hepflows.errors import ExportError, ShapeError
 from hepflows.export.parts import ROWS, Parts
 from hepflows.export.prepare import prepare
 from hepflows.export.splice import splice
@@ -22,6 +23,9 @@ from hepflows.training.seeding import generator
 
 FORMAT = 8
 """Version of the file format (``ir_version``): that of the operators, so that runtimes as old as these read it."""
+
+LARGEST = 2_000_000_000
+"""Bytes that a file can hold: protobuf counts them in 31 bits."""
 
 _GRAPHS: dict[Any, Any] = {}  # translations of parts, by their keys: most come up again in the next export
 
@@ -57,7 +61,8 @@ def export_onnx(
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed (``pip install 'hepflows[onnx]'``).
-        ExportError: the module cannot be translated, or ONNX Runtime computes something else; nothing is written then.
+        ExportError: the module cannot be translated, is too large or not on the CPU, or ONNX Runtime computes something else; nothing is
+            written then.
         DataError: the file cannot be written.
 
     Example:
@@ -89,6 +94,7 @@ def _model(
 ) -> bytes:
     from onnx import checker, helper
 
+    _check(module)
     parts = Parts()
     twin = prepare(module, parts)
     arguments = example(ROWS, generator(0, "export"))
@@ -112,6 +118,20 @@ def _model(
     return bytes(model.SerializeToString())
 
 
+def _check(module: nn.Module) -> None:
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(not tensor.is_cpu for tensor in tensors):
+        message = "a model is exported from the CPU: move it there with .cpu() first"
+        raise ExportError(message)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size > LARGEST:
+        message = (
+            f"the model holds {size / 1e9:.1f} GB and an ONNX file at most {LARGEST / 1e9:.0f}: take fewer blocks or narrower hidden "
+            "layers, or float32"
+        )
+        raise ExportError(message)
+
+
 def _translations(parts: Parts) -> dict[str, Any]:
     """The graphs of all parts, of those too that come up in other parts."""
     graphs: dict[str, Any] = {}
@@ -128,5 +148,11 @@ def _translations(parts: Parts) -> dict[str, Any]:
     ):  # maps of one feature first: steps hold them
         if part.key not in _GRAPHS:
             splice(graphs[name], parts.known, graphs)
-            _GRAPHS[part.key] = graphs[name]
+            if _lasts(part.key):
+                _GRAPHS[part.key] = graphs[name]
     return graphs
+
+
+def _lasts(key: Any) -> bool:
+    """Whether a key can come up again: one that holds a model's own objects cannot, and would keep them alive."""
+    return all(map(_lasts, key)) if isinstance(key, tuple) else not isinstance(key, nn.Module | Univariate)

@@ -57,7 +57,7 @@ def verify(path: str | os.PathLike[str], module: nn.Module, example: Example, to
     if not worst <= tolerance:
         message = (
             f"ONNX Runtime and torch differ by {worst:.2g} of the largest number, more than the {tolerance:g} allowed: "
-            "export the model in float64 (.double()), or allow more with tolerance="
+            "export it in float64 (.double(), --precision float64), or allow more with tolerance="
         )
         raise ExportError(message)
     return worst

@@ -140,6 +140,16 @@ def test_what_would_be_wrong_is_refused_and_leaves_no_file(module: nn.Module, wo
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_no_file_can_hold_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("hepflows.export.onnx_file.LARGEST", 50)
+    with pytest.raises(ExportError, match="an ONNX file at most"):
+        export_onnx(nn.Linear(3, 3), normal, tmp_path / "a.onnx", input_names=["x"], output_names=["y"])
+    with pytest.raises(ExportError, match=r"move it there with \.cpu\(\)"):
+        export_onnx(nn.Linear(3, 3, device="meta"), normal, tmp_path / "a.onnx", input_names=["x"], output_names=["y"])
+
+
 def test_missing_packages_are_named_with_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))

@@ -109,6 +109,14 @@ def test_the_file_makes_the_showers_of_the_model(exported: tuple[CaloFlow, Path,
 
 
 @pytest.mark.slow
+def test_in_float64_it_agrees_to_the_precision_of_its_outputs(tmp_path: Path) -> None:
+    model = trained(*KINDS["coupling"])
+    assert export_showers(model, tmp_path / "model.onnx", precision="float64") < 1e-7
+    assert model.config.precision == "float32"
+    check_same_showers(ShowerSampler(model, "float64").model, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_makes_the_showers_of_the_model(kind: str, tmp_path: Path) -> None:
     model = trained(*KINDS[kind])
@@ -167,3 +175,5 @@ def test_a_model_of_many_steps_is_refused_in_one_sentence(tmp_path: Path, monkey
     assert "take a coupling flow" in printed
     assert len(printed.strip().splitlines()) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+    code, printed = command(monkeypatch, "export", tmp_path, "-o", tmp_path / "model.onnx", "--precision", "half")
+    assert (code, "choose float32 or float64" in printed) == (2, True)
