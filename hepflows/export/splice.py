@@ -16,19 +16,24 @@ def splice(graph: Any, parts: Mapping[str, Part], graphs: Mapping[str, Any]) -> 
         parts: by name.
         graphs: their translations, by the same names; symbols in them are replaced as well.
     """
+    from onnx import helper
+
     _without_comments(graph)
     nodes: list[Any] = []
     wanted = _symbols(graph)
+    placed = set()
     for node in graph.node:
         if node.domain != DOMAIN:
             nodes.append(node)
             continue
-        name, given = _part_of(node), tuple(node.input)
-        outputs = wanted.pop((name, given), None)
-        if outputs is None:
-            continue  # another output of a part that stands there already
-        insert = _loop if parts[name].steps else _copy
-        nodes += insert(graph, parts[name], graphs[name], f"{name}.{len(nodes)}", given, outputs)
+        name, output = _part_and_output(node)
+        key = name, tuple(node.input)
+        if key not in placed:
+            insert = _loop if parts[name].steps else _copy
+            nodes += insert(graph, parts[name], graphs[name], f"{name}.{len(nodes)}", key[1], wanted[key])
+            placed.add(key)
+        if node.output[0] != wanted[key][output]:  # the same symbol a second time
+            nodes.append(helper.make_node("Identity", [wanted[key][output]], list(node.output)))
     del graph.node[:]
     graph.node.extend(nodes)
     used = set(_used(graph.node)) | {output.name for output in graph.output}
@@ -37,8 +42,9 @@ def splice(graph: Any, parts: Mapping[str, Part], graphs: Mapping[str, Any]) -> 
     graph.initializer.extend(kept.values())
 
 
-def _part_of(node: Any) -> str:
-    return str(node.op_type.rpartition("_")[0])
+def _part_and_output(node: Any) -> tuple[str, str]:
+    part, _, output = node.op_type.rpartition("_")
+    return part, output
 
 
 def _symbols(graph: Any) -> dict[tuple[str, tuple[str, ...]], dict[str, str]]:
@@ -46,8 +52,8 @@ def _symbols(graph: Any) -> dict[tuple[str, tuple[str, ...]], dict[str, str]]:
     found: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}
     for node in graph.node:
         if node.domain == DOMAIN:
-            output = node.op_type.rpartition("_")[2]
-            found.setdefault((_part_of(node), tuple(node.input)), {})[output] = node.output[0]
+            part, output = _part_and_output(node)
+            found.setdefault((part, tuple(node.input)), {}).setdefault(output, node.output[0])
     return found
 
 

