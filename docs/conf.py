@@ -29,7 +29,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "myst_nb",
 ]
-exclude_patterns = ["_build", "figures", "**.ipynb_checkpoints", "**/jupyter_execute"]
+exclude_patterns = ["_build", "examples", "figures", "**.ipynb_checkpoints", "**/jupyter_execute"]
 default_role = "py:obj"  # docstrings name other objects in single backticks
 add_module_names = False
 python_use_unqualified_type_names = True

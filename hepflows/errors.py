@@ -37,5 +37,9 @@ class SimulationError(HepflowsError, RuntimeError):
     """A simulation cannot go on, for example because Geant4 stopped."""
 
 
+class ExportError(HepflowsError, RuntimeError):
+    """A model cannot be exported, or what was exported does not do the same."""
+
+
 class MissingExtraError(HepflowsError, ImportError):
     """An optional package is not installed."""

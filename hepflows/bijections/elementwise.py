@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
@@ -43,7 +45,7 @@ class Elementwise(Bijection):
             )
 
     def _conditioned(self, x: Tensor, context: Tensor | None) -> Tensor:
-        parameters = self.raw.unsqueeze(-1).expand(-1, -1, len(x))
+        parameters = self.raw.unsqueeze(-1).expand(-1, -1, x.shape[0])
         if self.net is not None:
             parameters = parameters + self.net(x[:, :0], context).T.reshape(parameters.shape)
         return parameters
@@ -86,7 +88,7 @@ class Logit(Bijection):
 
     def _log_slope(self, z: Tensor) -> Tensor:
         """The logarithm of dx/dz."""
-        return logsigmoid(z) + logsigmoid(-z) - torch.log1p(torch.full_like(z, -2 * self.alpha))
+        return logsigmoid(z) + logsigmoid(-z) - math.log1p(-2 * self.alpha)
 
 
 class Standardize(Bijection):
@@ -111,7 +113,7 @@ class Standardize(Bijection):
         self.register_buffer("std", std)
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return (x - self.mean) / self.std, -self.std.log().sum().expand(len(x))
+        return (x - self.mean) / self.std, -self.std.log().sum().expand(x.shape[0])
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return z * self.std + self.mean, self.std.log().sum().expand(len(z))
+        return z * self.std + self.mean, self.std.log().sum().expand(z.shape[0])

@@ -70,8 +70,8 @@ class Inductive(Bijection):
             seen = torch.cat([one for one in given if one is not None]) if given[0] is not None else None
             bijection = cast("Bijection", self.bijections[group[0]])
             z, ladj = bijection._forward(torch.cat([blocks[block] for block in group]), seen)
-            mapped += list(z.view(len(group), len(x), -1))
-            total = total + ladj.view(len(group), len(x)).sum(0)
+            mapped += list(z.view(len(group), x.shape[0], -1))
+            total = total + ladj.view(len(group), x.shape[0]).sum(0)
         return torch.cat(mapped, 1), total
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -95,8 +95,8 @@ class Inductive(Bijection):
         parts = [*([] if context is None else [context]), *before]
         if self.shared[block]:
             missing = self.window - len(before)
-            parts.append(rows.new_zeros(len(rows), missing * self.widths[block]))
-            place = rows.new_zeros(len(rows), len(self.widths))
+            parts.append(rows.new_zeros(rows.shape[0], missing * self.widths[block]))
+            place = rows.new_zeros(rows.shape[0], len(self.widths))
             place[:, block] = 1.0
             parts.append(place)
         return torch.cat(parts, 1) if parts else None

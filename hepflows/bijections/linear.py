@@ -82,9 +82,9 @@ class LULinear(Bijection):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper, ladj = self._factors()
-        return x @ upper.T @ lower.T + self.bias, ladj.expand(len(x))
+        return x @ upper.T @ lower.T + self.bias, ladj.expand(x.shape[0])
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper, ladj = self._factors()
         y = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, y, upper=True).T, -ladj.expand(len(z))
+        return torch.linalg.solve_triangular(upper, y, upper=True).T, -ladj.expand(z.shape[0])

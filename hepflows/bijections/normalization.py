@@ -76,7 +76,7 @@ class BatchNorm(Bijection):
         mean, variance = self._moments(x)
         variance = variance + self.epsilon
         z = self.weight * ((x - mean) / variance.sqrt()) + self.bias
-        return z, (self.weight.log() - 0.5 * variance.log()).sum().expand(len(x))
+        return z, (self.weight.log() - 0.5 * variance.log()).sum().expand(x.shape[0])
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.training:
@@ -86,4 +86,4 @@ class BatchNorm(Bijection):
             raise DomainError(message)
         variance = self.running_var + self.epsilon
         x = variance.sqrt() * ((z - self.bias) / self.weight) + self.running_mean
-        return x, (0.5 * variance.log() - self.weight.log()).sum().expand(len(z))
+        return x, (0.5 * variance.log() - self.weight.log()).sum().expand(z.shape[0])

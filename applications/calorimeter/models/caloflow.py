@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +230,22 @@ class CaloFlow(nn.Module):
     def _generate(self, incident: Tensor, columns: dict[str, np.ndarray], noise: list[Tensor]) -> Showers:
         """Incident energies in MeV and latents of each flow to showers."""
         conditions = self.conditions.encode(columns) if columns else incident.new_zeros(len(incident), 0)
+        return Showers(
+            energies=(incident / MEV).numpy(),
+            voxels=self.voxels(incident, conditions, noise).numpy(),
+            geometry=self.geometry,
+            attributes={**self.attributes, "engine": f"hepflows {__version__} CaloFlow {self.config.kind}"},
+            columns=columns,
+        )
+
+    def voxels(self, incident: Tensor, conditions: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """From noise to ``(n, n_voxels)`` MeV, with nothing left to draw.
+
+        Args:
+            incident: (n,) incident energies in MeV, float64.
+            conditions: (n, k) of `Conditions`, float64.
+            noise: the latents of each flow, (n, D) each, in the order of generation: layer energies, voxels.
+        """
         context = self.targets.context(incident, conditions)
         if self.energy_flow is None:
             target, _ = self.shower_flow.bijection.inverse(noise[0], context)
@@ -240,13 +256,7 @@ class CaloFlow(nn.Module):
             layers = self.preprocess.layer_energies(target.double(), incident)
             context = self.targets.context(incident, conditions, layers)
             target, _ = self.shower_flow.bijection.inverse(noise[1], context)
-        return Showers(
-            energies=(incident / MEV).numpy(),
-            voxels=self.preprocess.voxels(target.double(), layers).numpy(),
-            geometry=self.geometry,
-            attributes={**self.attributes, "engine": f"hepflows {__version__} CaloFlow {self.config.kind}"},
-            columns=columns,
-        )
+        return self.preprocess.voxels(target.double(), layers)
 
     @torch.no_grad()
     def log_prob(self, showers: Showers, *, seed: int = 0) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ class Conditions(nn.Module):
 
     Example:
         >>> conditions = Conditions(["pdg", "theta"], species=[-11, 22])
-        >>> columns = {"pdg": np.array([22.0, -11.0]), "theta": np.array([0.1, 0.3])}
+        >>> columns = {"pdg": np.array([22.0, -11.0]), "theta": np.array([0.25, 0.5])}
         >>> conditions.fit(columns)
         >>> conditions.encode(columns)
         tensor([[ 0.,  1., -1.],
@@ -54,9 +54,9 @@ class Conditions(nn.Module):
         """Standardise by the columns of a training set."""
         if len(self.mean):
             values = self._plain(self._checked(columns))
-            spread = values.std(0)
-            self.mean.copy_(torch.as_tensor(values.mean(0)))
-            self.std.copy_(torch.as_tensor(np.where(spread > 1e-9, spread, 1.0)))
+            spread = values.std(0, correction=0)
+            self.mean.copy_(values.mean(0))
+            self.std.copy_(torch.where(spread > 1e-9, spread, 1.0))
 
     def encode(self, columns: Mapping[str, np.ndarray]) -> Tensor:
         """``(n,)`` columns to ``(n, width)`` in float64.
@@ -65,29 +65,34 @@ class Conditions(nn.Module):
             DataError: a column is missing, or holds a species that the model does not know.
         """
         known = self._checked(columns)
-        plain = (torch.as_tensor(self._plain(known)) - self.mean) / self.std
-        if "pdg" not in self.names:
-            return plain
-        is_species = known["pdg"][:, None] == np.asarray(self.species)
-        if not is_species.any(1).all():
-            strange = sorted({int(number) for number in known["pdg"][~is_species.any(1)]})
+        encoded, of_known_species = self.numbers(known)
+        if not bool(of_known_species.all()):
+            strange = sorted({int(number) for number in known["pdg"][~of_known_species]})
             message = f"the model knows the particles {self.species} and not {strange}: choose among these, or train with all of them"
             raise DataError(message)
-        return torch.cat([torch.as_tensor(is_species, dtype=torch.float64), plain], 1)
+        return encoded
 
-    def _checked(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def numbers(self, columns: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `encode`, of tensors, and whether the species of each row, ``(n,)``, is one that the model knows."""
+        plain = (self._plain(columns) - self.mean) / self.std
+        if "pdg" not in self.names:
+            return plain, plain.new_ones(plain.shape[0], dtype=torch.bool)
+        is_species = columns["pdg"].unsqueeze(1) == torch.tensor(self.species, dtype=torch.float64)
+        return torch.cat([is_species.double(), plain], 1), is_species.any(1)
+
+    def _checked(self, columns: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         missing = [name for name in self.names if name not in columns]
         if missing:
             message = f"the model is conditioned on {', '.join(self.names)}, but the showers have no {missing[0]!r}: give this column"
             raise DataError(message)
-        return {name: np.asarray(columns[name], dtype=np.float64) for name in self.names}
+        return {name: torch.from_numpy(np.array(columns[name], dtype=np.float64)) for name in self.names}
 
-    def _plain(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _plain(self, columns: Mapping[str, Tensor]) -> Tensor:
         parts = [columns[name] for name in ("x", "y") if name in self.names]
         if "phi" in self.names:
-            across = np.sin(columns["theta"]) if "theta" in self.names else np.ones_like(columns["phi"])
-            parts += [across * np.cos(columns["phi"]), across * np.sin(columns["phi"])]
+            across = torch.sin(columns["theta"]) if "theta" in self.names else torch.ones_like(columns["phi"])
+            parts += [across * torch.cos(columns["phi"]), across * torch.sin(columns["phi"])]
         elif "theta" in self.names:
             parts.append(columns["theta"])
-        n = len(next(iter(columns.values()))) if columns else 0
-        return np.stack(parts, 1) if parts else np.zeros((n, 0))
+        one = next(iter(columns.values()))
+        return torch.stack(parts, 1) if parts else one.new_zeros(one.shape[0], 0)
