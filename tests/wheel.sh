@@ -21,7 +21,12 @@ import hepflows
 from hepflows.applications.calorimeter.config import presets
 
 assert "site-packages" in hepflows.__file__, hepflows.__file__
-assert presets() == ["demo", "paper"], presets()
+from hepflows.applications.calorimeter.published import datasets
+from hepflows.applications.calorimeter.simulate import detectors
+
+assert {"demo", "paper"} <= set(presets()), presets()
+assert len(datasets()) == 7, datasets()
+assert "calogan" in detectors(), detectors()
 for name in ("applications", "data", "tests"):
     assert importlib.util.find_spec(name) is None, f"the wheel installs a top-level package {name}"
 PYTHON
