@@ -30,6 +30,10 @@ Settings = Annotated[
         "--set", help="Replace one value, for example model.shower_flow.blocks=4; repeatable.", show_default=False
     ),
 ]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(help="Run of the teacher that a student (--preset student) learns from.", show_default=False),
+]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
@@ -48,6 +52,7 @@ def run(
     geometry: Cells = None,
     preset: Preset = "demo",
     settings: Settings = None,
+    teacher: Teacher = None,
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -63,7 +68,7 @@ def run(
 
     _use(threads)
     with _interruptible(out):
-        config = load_config(preset, settings)
+        config = load_config(preset, _with_teacher(settings, teacher))
         options: dict[str, Any] = {"geometry": geometry, "resume": resume, "overwrite": overwrite, "memory_gb": memory}
         metrics = pipeline.run(inputs, out, config, seed, **options)
     _table(metrics)
@@ -77,6 +82,7 @@ def train(
     geometry: Cells = None,
     preset: Preset = "demo",
     settings: Settings = None,
+    teacher: Teacher = None,
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -86,13 +92,15 @@ def train(
     """Train only: writes model.safetensors and history.csv into the folder.
 
     Example: `hepflows calorimeter train 'showers/*_t*.root' --out runs/eplus --preset paper`
+
+    A student of it: `hepflows calorimeter train 'showers/*_t*.root' --out runs/student --preset student --teacher runs/eplus`
     """
     from hepflows.applications.calorimeter import pipeline
     from hepflows.applications.calorimeter.config import load_config
     from hepflows.applications.calorimeter.sample import Split, load_sample
 
     _use(threads)
-    config = load_config(preset, settings)
+    config = load_config(preset, _with_teacher(settings, teacher))
     with _interruptible(out):
         showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
         parts = Split.of(len(showers), config.split, seed)
@@ -112,7 +120,8 @@ def sample(
     energy: Annotated[
         str | None,
         typer.Option(
-            help="Incident energy in GeV: 50, or 1:100 for a flat spectrum; as in training where not given.",
+            help="Incident energy in GeV: 50, 1:100 (flat), log:1:1000 (flat in the logarithm), or a list 10,20,50; "
+            "as in training where not given.",
             show_default=False,
         ),
     ] = None,
@@ -136,12 +145,15 @@ def sample(
     On a batch system: `hepflows calorimeter sample runs/demo -n 10000000 --shard $JOB/100 -o part_$JOB.hdf5`
     """
     from hepflows.applications.calorimeter import CaloFlow, pipeline
+    from hepflows.applications.calorimeter.spread import Spread
     from hepflows.io.paths import file_format
 
     _use(threads)
     for output in outputs:
         file_format(output)
-    particles = pipeline.Particles(n, _energies(energy, n, seed), _conditions(condition), _shard(shard))
+    particles = pipeline.Particles(
+        n, None if energy is None else Spread.parse(energy, "--energy"), _conditions(condition), _shard(shard)
+    )
     written, milliseconds = pipeline.generate(CaloFlow.load(model), particles, outputs, seed)
     console.say(f"{written} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
 
@@ -189,26 +201,8 @@ def _use(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _energies(text: str | None, n: int, seed: int) -> Any:
-    """``50`` or ``1:100`` to (n,) incident energies in GeV."""
-    import numpy as np
-
-    from hepflows.training.seeding import numpy_generator
-
-    if text is None:
-        return None
-    try:
-        bounds = [float(part) for part in text.split(":")]
-    except ValueError:
-        bounds = []
-    if len(bounds) not in (1, 2) or not 0 < bounds[0] <= bounds[-1] < float("inf"):
-        message = f"--energy {text}: give a positive energy in GeV such as 50, or a range such as 1:100"
-        raise ConfigError(message)
-    return (
-        numpy_generator(seed, "incident").uniform(bounds[0], bounds[-1], n)
-        if len(bounds) == 2
-        else np.full(n, bounds[0])
-    )
+def _with_teacher(settings: list[str] | None, teacher: Path | None) -> list[str]:
+    return [*(settings or []), *([] if teacher is None else [f"model.shower_flow.teacher={teacher}"])]
 
 
 def _conditions(texts: list[str] | None) -> dict[str, float]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from hepflows.applications.calorimeter.flow_config import (
+    FlowConfig,
+    Section,
+    ShowerFlowConfig,
+    StudentConfig,
+    TeacherConfig,
+)
 from hepflows.errors import ConfigError
-from hepflows.training.config import TrainingConfig
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PreprocessConfig(_Section):
+class PreprocessConfig(Section):
     """How energies become numbers that a flow learns well; see `hepflows.applications.calorimeter.models.preprocess`.
 
     Attributes:
@@ -39,71 +41,11 @@ class PreprocessConfig(_Section):
     tail: float = Field(2.0, gt=0)
 
 
-class SplineConfig(_Section):
-    """What all flows have: spline blocks and how they are trained.
-
-    Attributes:
-        blocks: number of bijections.
-        bins: bins of the rational-quadratic splines.
-        bound: the splines act on [-bound, bound].
-        minimum: smallest width, height and derivative of a spline bin.
-        dropout: in the hidden layers, in training.
-        training: epochs, optimiser and schedule.
-    """
-
-    blocks: int = Field(8, ge=1)
-    bins: int = Field(8, ge=2)
-    bound: float = Field(14.0, gt=0)
-    minimum: float = Field(1e-6, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    training: TrainingConfig = TrainingConfig()
-
-
-class FlowConfig(SplineConfig):
-    """A flow of perceptrons, masked or in couplings.
-
-    Attributes:
-        hidden: widths of the hidden layers of each block.
-    """
-
-    hidden: list[int] = [378, 378]
-
-
-class TeacherConfig(FlowConfig):
-    """A masked autoregressive flow (CaloFlow v1, arXiv:2106.05285)."""
-
-    kind: Literal["teacher"] = "teacher"
-
-
-class CouplingConfig(FlowConfig):
-    """A flow of spline couplings (arXiv:2312.09290)."""
-
-    kind: Literal["coupling"] = "coupling"
-
-
-class InductiveConfig(FlowConfig):
-    """One flow a layer, conditioned on the layers before it (iCaloFlow, arXiv:2305.11934).
-
-    Attributes:
-        window: how many layers before it a layer sees.
-        share: whether all layers but the first have one flow in common; their cells must then be as many.
-        coupling: couplings instead of masked autoregressive flows: sampling is faster then.
-    """
-
-    kind: Literal["inductive"] = "inductive"
-    window: int = Field(1, ge=1)
-    share: bool = False
-    coupling: bool = False
-
-
-ShowerFlowConfig = Annotated[TeacherConfig | CouplingConfig | InductiveConfig, Field(discriminator="kind")]
-
-
-class CaloFlowConfig(_Section):
+class CaloFlowConfig(Section):
     """The model: Flow I for the layer energies, Flow II for the voxels.
 
     Attributes:
-        kind: what Flow II is made of: ``teacher``, ``coupling`` or ``inductive``.
+        kind: what Flow II is made of: ``teacher``, ``coupling``, ``inductive`` or ``student``.
         precision: of weights and arithmetic.
         preprocess: see `PreprocessConfig`.
         orient: also train on the images of the showers, for each reflection and turn under which cells and sample look the same.
@@ -114,12 +56,12 @@ class CaloFlowConfig(_Section):
         shower_flow: Flow II, p(voxels | layer energies, incident energy); its settings depend on the kind.
     """
 
-    kind: Literal["teacher", "coupling", "inductive"] = "teacher"
+    kind: Literal["teacher", "coupling", "inductive", "student"] = "teacher"
     precision: Literal["float32", "float64"] = "float32"
     preprocess: PreprocessConfig = PreprocessConfig()
     orient: bool = False
-    conditions: list[Literal["pdg", "theta", "phi", "x", "y"]] = []
-    species: list[int] = []
+    conditions: list[Literal["pdg", "theta", "phi", "x", "y"]] = Field([])
+    species: list[int] = Field([])
     joint: bool = False
     energy_flow: FlowConfig = FlowConfig()
     shower_flow: ShowerFlowConfig = TeacherConfig()
@@ -130,28 +72,51 @@ class CaloFlowConfig(_Section):
         """The kind stands once, at the model; its flow is read as one of that kind."""
         if not isinstance(values, dict) or not isinstance(values.get("shower_flow", {}), dict):
             return values
-        kind = values.get("kind", "teacher")
-        return {**values, "shower_flow": {**values.get("shower_flow", {}), "kind": kind}}
+        kind, flow = values.get("kind", "teacher"), values.get("shower_flow", {})
+        own = sorted(set(values) - {"kind", "shower_flow"})
+        if kind == "student" and own and not flow.get("taught_by"):
+            message = f"a student takes {', '.join(own)} from its teacher: leave {'them' if len(own) > 1 else 'it'} out"
+            raise ValueError(message)
+        return {**values, "shower_flow": {**flow, "kind": kind}}
+
+    def taught_by(self, teacher: CaloFlowConfig) -> CaloFlowConfig:
+        """The student of that teacher, with all it shares with it filled in."""
+        if not isinstance(self.shower_flow, StudentConfig) or not isinstance(teacher.shower_flow, TeacherConfig):
+            message = (
+                f"a model of kind student learns from one of kind teacher, got the kinds {self.kind} and {teacher.kind}"
+            )
+            raise ConfigError(message)
+        flow = self.shower_flow.model_copy(update={"taught_by": teacher.shower_flow})
+        return teacher.model_copy(update={"kind": "student", "shower_flow": flow})
 
 
 KINDS: tuple[str, ...] = get_args(CaloFlowConfig.model_fields["kind"].annotation)
 
 
-class SplitConfig(_Section):
+PRESET_OF = {
+    "teacher": "demo",
+    "coupling": "caloinn",
+    "inductive": "icaloflow",
+    "student": "student",
+}
+"""The preset of a kind, where none is asked for."""
+
+
+class SplitConfig(Section):
     """Shares of the sample that choose the model and that judge it; the rest trains it."""
 
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.3, gt=0, lt=1)
 
 
-class VerdictConfig(_Section):
+class VerdictConfig(Section):
     """The classifier test: protocol and number of trainings."""
 
     protocol: str = "caloflow"
     repeats: int = Field(3, ge=2)
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """Everything that one run is made of."""
 
     preset: str = "paper"

@@ -11,9 +11,11 @@ from typing import Any
 from hepflows import console
 from hepflows.applications.calorimeter.config import CaloFlowConfig, RunConfig
 from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
+from hepflows.applications.calorimeter.flow_config import StudentConfig
 from hepflows.applications.calorimeter.formats.calogan_root import MOST_CELLS
 from hepflows.applications.calorimeter.sample import Paths, Split, load_sample
 from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named
@@ -26,6 +28,9 @@ def open_run(
 ) -> RunFolder:
     """The folder of a run on these files, new or to be gone on with."""
     identity = {"config": config.model_dump(), "seed": seed, "data": _fingerprints(inputs)}
+    teacher = teacher_of(config.model)
+    if teacher is not None:
+        identity["teacher"] = checksum(teacher)
     return RunFolder(out, identity, resume=resume, overwrite=overwrite)
 
 
@@ -37,7 +42,9 @@ def train(
 
     if (run / "model.safetensors").exists():
         return CaloFlow.load(run.path), run.read_history()
-    model = CaloFlow(config=with_species(config.model, showers), geometry=showers.geometry, seed=seed)
+    path = teacher_of(config.model)
+    teacher = None if path is None else CaloFlow.load(path)
+    model = CaloFlow(config=with_species(config.model, showers), geometry=showers.geometry, teacher=teacher, seed=seed)
     with console.progress("training") as update:
         histories = model.fit(
             showers,
@@ -60,6 +67,23 @@ def train(
     return model, histories
 
 
+def teacher_of(model: CaloFlowConfig) -> Path | None:
+    """The file of the teacher of a student.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not isinstance(model.shower_flow, StudentConfig):
+        return None
+    given = Path(model.shower_flow.teacher)
+    path = given / "model.safetensors" if given.is_dir() else given
+    if not model.shower_flow.teacher or not path.is_file():
+        where = f"{path}: no such file" if model.shower_flow.teacher else "a student needs a teacher"
+        message = f"{where}; train a model of kind teacher, and give its folder with --teacher"
+        raise ConfigError(message)
+    return path
+
+
 def with_species(model: CaloFlowConfig, showers: Showers) -> CaloFlowConfig:
     """The configuration with the species that a sample holds, where it is conditioned on them and names none."""
     if "pdg" not in model.conditions or model.species or "pdg" not in showers.columns:
@@ -73,13 +97,13 @@ class Particles:
 
     Attributes:
         n: showers, in all shards together.
-        energies: (n,) incident energies in GeV, or None for those of the training set.
+        energies: incident energies in GeV, or None for those of the training set.
         conditions: what a conditional model is given, by name.
         shard: (i, N): only the i-th of N parts, counted from 0.
     """
 
     n: int
-    energies: Any = None
+    energies: Spread | None = None
     conditions: Mapping[str, float] = field(default_factory=dict)
     shard: tuple[int, int] = (0, 1)
 
@@ -90,9 +114,13 @@ def generate(model: Any, particles: Particles, outputs: Sequence[Path], seed: in
 
     def timed(update: console.Update) -> Iterator[Showers]:
         nonlocal seconds
-        wanted = particles.n if particles.energies is None else particles.energies
         blocks = model.iterate_samples(
-            wanted, seed=seed, columns=particles.conditions, shard=particles.shard, progress=update
+            particles.n,
+            seed=seed,
+            energies=particles.energies,
+            columns=particles.conditions,
+            shard=particles.shard,
+            progress=update,
         )
         while True:
             started = time.perf_counter()

@@ -10,19 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from hepflows import __version__
-from hepflows.applications.calorimeter.config import CaloFlowConfig, load_config
+from hepflows.applications.calorimeter.config import PRESET_OF, CaloFlowConfig, load_config
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import masked, shower_flow
+from hepflows.applications.calorimeter.models.learning import objective, shown
+from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
 from hepflows.applications.calorimeter.models.symmetry import orientations, turned
 from hepflows.applications.calorimeter.models.targets import Targets
 from hepflows.applications.calorimeter.models.training_set import MEV, TrainingSet
 from hepflows.applications.calorimeter.showers import Showers
-from hepflows.errors import CheckpointError, DataError, DomainError
+from hepflows.applications.calorimeter.spread import Spread
+from hepflows.errors import CheckpointError, DomainError
 from hepflows.flow import Flow
-from hepflows.training import History, MaximumLikelihood, fit
+from hepflows.training import History, fit
 from hepflows.training.batches import Transform
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 from hepflows.training.loop import Progress
@@ -32,9 +35,6 @@ Stage = tuple[str, Flow, Transform]
 
 BLOCK = 1000
 """Showers generated at once. All shards use the same blocks, so that rounding is the same as well."""
-
-GROUP = 10
-"""Showers that share a stream of random numbers: shower ``i`` depends on the seed and ``i`` alone. Divides `BLOCK`."""
 
 
 class CaloFlow(nn.Module):
@@ -49,19 +49,22 @@ class CaloFlow(nn.Module):
     teacher       masked autoregressive spline flow                                     arXiv:2106.05285
     coupling      spline couplings                                                      arXiv:2312.09290
     inductive     one flow a layer, conditioned on the layers before it                 arXiv:2305.11934
+    student       inverse autoregressive flow that learns from a teacher                arXiv:2110.11377
     ============= ===================================================================== =======================
 
     With ``joint`` in the configuration one flow learns p(layer energies, voxels | E_inc).
 
     Args:
         kind: as above; by default that of the preset.
-        preset: ``demo``, ``paper``, ... or the path of a YAML file; ignored where ``config`` is given.
+        preset: ``demo``, ``paper``, ... or the path of a YAML file; `PRESET_OF` the kind where not given. Ignored where ``config`` is.
         config: the model section of a configuration.
-        geometry: the calorimeter.
+        geometry: the calorimeter; that of the teacher where there is one.
+        teacher: of a student, which has its Flow I and its preprocessing. It is frozen.
         seed: draws initial weights and permutations.
 
     Raises:
         DomainError: a kind that the configuration is not of.
+        ConfigError: a student without a teacher, or a teacher of another kind.
 
     Example:
         >>> showers = read_showers("data/calorimeter/eplus.hdf5")  # doctest: +SKIP
@@ -70,21 +73,28 @@ class CaloFlow(nn.Module):
         >>> generated = model.sample(1000, seed=2)  # doctest: +SKIP
     """
 
+    taught_by: Flow | None
+
     def __init__(
         self,
         kind: str | None = None,
         *,
-        preset: str = "demo",
+        preset: str | None = None,
         config: CaloFlowConfig | None = None,
         geometry: Geometry = CALOGAN,
+        teacher: CaloFlow | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        config = load_config(preset).model if config is None else config
+        config = config or load_config(preset or PRESET_OF[kind or "teacher"]).model
         if kind is not None and kind != config.kind:
             message = f"there is no CaloFlow of kind {kind!r} in this configuration: use kind={config.kind!r}"
             raise DomainError(message)
-        self.config, self.geometry, self.seed = config, geometry, seed
+        if teacher is not None:
+            config, geometry = config.taught_by(teacher.config), teacher.geometry
+        self.config: CaloFlowConfig = config
+        self.geometry: Geometry = geometry
+        self.seed = seed
         self.attributes: dict[str, str] = {}
         self.preprocess = build_preprocess(geometry, config.preprocess)
         self.conditions = Conditions(config.conditions, config.species)
@@ -98,6 +108,12 @@ class CaloFlow(nn.Module):
         self.targets = Targets(self.preprocess, getattr(torch, config.precision))
         for _, flow, _ in self._stages:
             flow.to(self.targets.dtype)
+        self.__dict__["taught_by"] = teacher and teacher.shower_flow  # no submodule: it is not part of the student
+        if teacher is not None:
+            for name, part in teacher.named_children():
+                if name != "shower_flow":
+                    getattr(self, name).load_state_dict(part.state_dict())
+            self.attributes = dict(teacher.attributes)
         self.eval()
 
     @property
@@ -121,9 +137,9 @@ class CaloFlow(nn.Module):
         checkpoints: Path | None = None,
         progress: Progress | None = None,
     ) -> dict[str, History]:
-        """Train the flows; returns their loss histories under ``energy_flow`` and ``shower_flow``.
+        """Train the flows; returns their loss histories under ``energy_flow`` and ``shower_flow``, of a student the latter alone.
 
-        Showers with the column ``weight`` count by their weight.
+        Showers with the column ``weight`` count by their weight, but to a student all are the same.
 
         Args:
             showers: the training set; its voxels may be a view of a file larger than the memory.
@@ -137,25 +153,22 @@ class CaloFlow(nn.Module):
         Raises:
             DataError: showers of another geometry, or without a column that the model is conditioned on.
         """
-        for sample in (showers, validation):
-            if sample.geometry != self.geometry:
-                message = f"the showers are of geometry {sample.geometry.name} and the model of {self.geometry.name}: use one of them"
-                raise DataError(message)
         rows = np.arange(len(showers)) if rows is None else rows
-        self.conditions.fit({name: values[rows] for name, values in showers.columns.items()})
-        self.incident.fit(showers, rows, generator(seed, "incident"))
-        training = TrainingSet.of(showers, self.conditions, rows)
-        held_out = TrainingSet.of(validation, self.conditions, validation_rows)
-        # a reflected shower comes from a reflected particle: with a direction or a place the cells alone do not tell
-        symmetric = self.config.orient and not set(self.config.conditions) & {"theta", "phi", "x", "y"}
-        orders = orientations(showers, rows) if symmetric else None
-        self.preprocess.fit(training.chunks, generator(seed, "preprocess"), orders)
-        self.attributes = dict(showers.attributes)
+        if self.config.kind != "student":
+            self.conditions.fit({name: values[rows] for name, values in showers.columns.items()})
+            self.incident.fit(showers, rows, generator(seed, "incident"))
+            self.attributes = dict(showers.attributes)
+        training = TrainingSet.of(showers, self.geometry, self.conditions, rows)
+        held_out = TrainingSet.of(validation, self.geometry, self.conditions, validation_rows)
+        orders = orientations(showers, rows) if self._symmetric else None
+        if self.config.kind != "student":
+            self.preprocess.fit(training.chunks, generator(seed, "preprocess"), orders)
         histories = {}
-        for name, flow, prepare in self._stages:
-            section = getattr(self.config, name).training
+        for name, flow, prepare in self._stages[-1:] if self.config.kind == "student" else self._stages:
+            config = getattr(self.config, name)
+            section, prepare = config.training, shown(config, prepare)
             histories[name] = fit(
-                MaximumLikelihood(flow),
+                objective(config, flow, self.taught_by, derive(seed, name, "discriminator")),
                 training.batches(section.batch_size, turned(prepare, orders)),
                 held_out.batches(max(1000, section.batch_size), prepare, shuffle=False),
                 section,
@@ -165,29 +178,39 @@ class CaloFlow(nn.Module):
             )
         return histories
 
+    @property
+    def _symmetric(self) -> bool:
+        # a reflected shower comes from a reflected particle: with a direction or a place the cells alone do not tell
+        return self.config.orient and not set(self.config.conditions) & {"theta", "phi", "x", "y"}
+
     def sample(
         self,
         showers: int | np.ndarray,
         *,
         seed: int,
+        energies: Spread | str | None = None,
         columns: Mapping[str, np.ndarray | float] | None = None,
         progress: Progress | None = None,
     ) -> Showers:
         """Generate showers.
 
         Args:
-            showers: how many, with incident energies distributed as in the training set; or the incident energies, (n,) in GeV.
+            showers: how many; or the incident energies, (n,) in GeV.
             seed: shower ``i`` depends on the seed and on ``i`` alone.
+            energies: of so many showers, in GeV, see `Spread`: ``"50"``, ``"1:100"``, ``"log:1:1000"`` or ``"10,20,50"``; distributed
+                as in the training set where not given.
             columns: what the model is conditioned on, a number or (n,) numbers each; as in the training set where not given.
             progress: called after every block.
         """
-        return Showers.concatenate(list(self.iterate_samples(showers, seed=seed, columns=columns, progress=progress)))
+        blocks = self.iterate_samples(showers, seed=seed, energies=energies, columns=columns, progress=progress)
+        return Showers.concatenate(list(blocks))
 
     def iterate_samples(
         self,
         showers: int | np.ndarray,
         *,
         seed: int,
+        energies: Spread | str | None = None,
         columns: Mapping[str, np.ndarray | float] | None = None,
         shard: tuple[int, int] = (0, 1),
         progress: Progress | None = None,
@@ -196,35 +219,20 @@ class CaloFlow(nn.Module):
 
         Args:
             showers: as of `sample`.
-            seed: as of `sample`.
-            columns: as of `sample`.
+            seed, energies, columns: as of `sample`.
             shard: (i, n): of n shards, counted from 0, generate the i-th; all shards together are the sample of one call.
             progress: called after every block.
         """
-        given = self.incident.asked(showers, columns)
-        index, count = shard
-        if not 0 <= index < count:
-            message = f"shard {index} of {count} does not exist: count from 0 to {count - 1}"
-            raise DomainError(message)
-        blocks = -(-len(given) // BLOCK)
-        first, last = index * blocks // count * BLOCK, min(len(given), (index + 1) * blocks // count * BLOCK)
+        spread = Spread.parse(energies, "energies") if isinstance(energies, str) else energies
+        given = self.incident.asked(showers, columns, spread)
+        first, last = part_of(len(given), shard, BLOCK)
         for start in range(first, last, BLOCK):
             stop = min(last, start + BLOCK)
-            position, *noise = self._noise(start, stop, seed)
-            energies, known = given.particles(start, position)
-            yield self._generate(energies * MEV, known, noise)
+            position, elsewhere, *noise = shower_noise([flow for _, flow, _ in self._stages], start, stop, seed)
+            incident, known = given.particles(start, position, elsewhere)
+            yield self._generate(incident * MEV, known, noise)
             if progress is not None:
                 progress(stop - first, last - first, "sampling")
-
-    def _noise(self, start: int, stop: int, seed: int) -> list[Tensor]:
-        """A uniform number (n,) and the latents of each flow (n, D), for showers ``start`` to ``stop``."""
-        parts = []
-        for group in range(start // GROUP, -(-stop // GROUP)):
-            rng = generator(seed, "showers", group)
-            uniform = torch.rand(GROUP, generator=rng, dtype=torch.float64)
-            parts.append([uniform, *(flow.base.sample(GROUP, rng) for _, flow, _ in self._stages)])
-        skipped = start % GROUP
-        return [torch.cat(part)[skipped : skipped + stop - start] for part in zip(*parts, strict=True)]
 
     @torch.no_grad()
     def _generate(self, incident: Tensor, columns: dict[str, np.ndarray], noise: list[Tensor]) -> Showers:
@@ -261,7 +269,7 @@ class CaloFlow(nn.Module):
     @torch.no_grad()
     def log_prob(self, showers: Showers, *, seed: int = 0) -> dict[str, np.ndarray]:
         """Log densities of the flows, (n,) each, in the space of their targets, with noise from ``seed``."""
-        sample, rng = TrainingSet.of(showers, self.conditions), generator(seed, "log_prob")
+        sample, rng = TrainingSet.of(showers, self.geometry, self.conditions), generator(seed, "log_prob")
         batch = sample.voxels, sample.incident, sample.conditions
         return {name: flow.log_prob(*prepare(batch, rng)).double().numpy() for name, flow, prepare in self._stages}
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import DomainError
 
 _QUANTILES = 1001
@@ -59,13 +60,21 @@ class Incident(nn.Module):
         fraction = position - low
         return self.quantiles[low] * (1 - fraction) + self.quantiles[low + 1] * fraction, {}
 
-    def asked(self, showers: int | np.ndarray, columns: Mapping[str, np.ndarray | float] | None = None) -> Asked:
+    def asked(
+        self,
+        showers: int | np.ndarray,
+        columns: Mapping[str, np.ndarray | float] | None = None,
+        spread: Spread | None = None,
+    ) -> Asked:
         """What a user asks for, checked.
 
         Raises:
-            DomainError: no showers, energies that are not positive, or columns that do not fit.
+            DomainError: no showers, energies that are not positive, energies in both ways, or columns that do not fit.
         """
         n = showers if isinstance(showers, int) else len(showers)
+        if spread is not None and (not isinstance(showers, int) or spread.bounds[0] <= 0):
+            message = f"energies {spread} must be positive, in GeV, and stand beside a number of showers, not beside a list of energies"
+            raise DomainError(message)
         if n < 1:
             message = f"the number of showers must be at least 1, got {n}"
             raise DomainError(message)
@@ -81,7 +90,7 @@ class Incident(nn.Module):
                     f"the model {expected}, a number or {n} numbers each, but got {name!r} of the shape {values.shape}"
                 )
                 raise DomainError(message)
-        return Asked(self, n, energies, known)
+        return Asked(self, n, energies, spread, known)
 
 
 def _quantiles(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -102,16 +111,25 @@ class Asked:
     source: Incident
     n: int
     energies: np.ndarray | None
+    spread: Spread | None
     columns: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return self.n
 
-    def particles(self, start: int, position: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """Energies in GeV and columns from particle ``start`` on; what is not given is taken at (n,) random positions."""
+    def particles(self, start: int, position: Tensor, elsewhere: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Energies in GeV and columns from particle ``start`` on.
+
+        Args:
+            start: number of the first particle.
+            position: (n,) random positions in [0, 1), where what is not given is taken in the training set.
+            elsewhere: (n,) other ones, where energies are taken in the spread that was asked for.
+        """
         energies, columns = self.source.at(position)
         rows = slice(start, start + len(position))
         if self.energies is not None:
             energies = torch.as_tensor(self.energies[rows])
+        elif self.spread is not None:
+            energies = torch.as_tensor(self.spread.at(elsewhere.numpy()))
         given = {name: np.broadcast_to(values, self.n)[rows] for name, values in self.columns.items()}
         return energies, {**columns, **given}

@@ -8,22 +8,24 @@ from typing import Any
 
 import torch
 
-from hepflows.applications.calorimeter.config import (
+from hepflows.applications.calorimeter.flow_config import (
     CouplingConfig,
     FlowConfig,
     InductiveConfig,
-    SplineConfig,
+    ShowerFlowConfig,
+    StudentConfig,
     TeacherConfig,
 )
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.bijections import RationalQuadraticSpline
+from hepflows.errors import ConfigError
 from hepflows.flow import Flow
 from hepflows.training.seeding import derive, generator
-from hepflows.zoo import coupling_flow, inductive_flow, maf
+from hepflows.zoo import coupling_flow, inductive_flow, maf, student_of
 
 
 @singledispatch
-def shower_flow(config: SplineConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+def shower_flow(config: ShowerFlowConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
     """The flow of a configuration, over ``extra`` numbers and then the voxels.
 
     Args:
@@ -62,6 +64,15 @@ def _(config: InductiveConfig, geometry: Geometry, extra: int, context_features:
         **_options(config),
         seed=derive(seed, "shower flow"),
     )
+
+
+@shower_flow.register
+def _(config: StudentConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    if config.taught_by is None:
+        message = 'a student needs its teacher: CaloFlow("student", teacher=CaloFlow.load(...)), or --teacher on the command line'
+        raise ConfigError(message)
+    teacher = shower_flow(config.taught_by, geometry, extra, context_features, seed)
+    return student_of(teacher, hidden=config.hidden, dropout=config.dropout, seed=derive(seed, "student"))
 
 
 def masked(

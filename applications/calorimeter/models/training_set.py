@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.showers import Showers
+from hepflows.errors import DataError
 from hepflows.training import TensorBatches
 from hepflows.training.batches import Transform
 
@@ -38,8 +40,19 @@ class TrainingSet:
     rows: Tensor
 
     @classmethod
-    def of(cls, showers: Showers, conditions: Conditions, rows: np.ndarray | None = None) -> TrainingSet:
-        """The set of some showers; no voxel is copied."""
+    def of(
+        cls, showers: Showers, geometry: Geometry, conditions: Conditions, rows: np.ndarray | None = None
+    ) -> TrainingSet:
+        """The set of some showers, as a model of this geometry and these conditions takes them; no voxel is copied.
+
+        Raises:
+            DataError: showers of another geometry, or without a column that is asked for.
+        """
+        if showers.geometry != geometry:
+            message = (
+                f"the showers are of geometry {showers.geometry.name} and the model of {geometry.name}: use one of them"
+            )
+            raise DataError(message)
         return cls(
             _tensor(showers.voxels),
             torch.as_tensor(showers.energies * MEV),

@@ -16,6 +16,7 @@ from toy_calorimeter import SMALL, TOY, toy_showers
 from hepflows import cli
 from hepflows.applications.calorimeter import CaloFlow, Geometry, Showers, load_config
 from hepflows.applications.calorimeter.export import ShowerSampler, export_showers
+from hepflows.applications.calorimeter.models.noise import shower_noise
 
 KINDS = {
     "coupling": ["model.kind=coupling"],
@@ -62,7 +63,9 @@ def check_same_showers(model: CaloFlow, path: Path) -> None:
     """Against `CaloFlow.sample`, given the noise that it draws, in units of the largest voxel of each shower."""
     asked, seed = particles(1000, 5), 7
     columns = {name: asked.columns[name] for name in model.conditions.names}
-    _, *noise = (one.float().to(one.dtype) for one in model._noise(0, 1000, seed))
+    _, _, *noise = (
+        one.float().to(one.dtype) for one in shower_noise([flow for _, flow, _ in model._stages], 0, 1000, seed)
+    )
     expected = model._generate(torch.as_tensor(1e3 * asked.energies), columns, noise)
     if model.config.precision == "float32":  # otherwise the noise has just been rounded to what the file takes
         sample = model.sample(asked.energies, seed=seed, columns=columns)

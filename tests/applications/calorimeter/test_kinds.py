@@ -117,3 +117,18 @@ def test_shards_together_are_the_sample_of_one_process(monkeypatch: pytest.Monke
         np.testing.assert_array_equal(together.columns["pdg"], whole.columns["pdg"])
     with pytest.raises(DomainError, match="shard 4 of 4 does not exist: count from 0 to 3"):
         next(model.iterate_samples(83, seed=5, shard=(4, 4)))
+
+
+def test_energies_of_a_spread() -> None:
+    model = small("model.shower_flow.training.epochs=1")
+    model.fit(toy_showers(300), toy_showers(100, 1), seed=1)
+    flat = model.sample(4000, seed=1, energies="20:60").energies
+    assert 20 <= flat.min() < 20.1 < 59.9 < flat.max() <= 60
+    assert abs(flat.mean() - 40) < 5 * 40 / np.sqrt(12 * 4000)
+    logs = np.log(model.sample(4000, seed=1, energies="log:1:100").energies)
+    assert abs(logs.mean() - np.log(10)) < 5 * np.log(100) / np.sqrt(12 * 4000)
+    values, counts = np.unique(model.sample(3000, seed=1, energies="10,20,50").energies, return_counts=True)
+    assert values.tolist() == [10, 20, 50]
+    assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
+    with pytest.raises(DomainError, match="energies 0:3 must be positive"):
+        model.sample(10, seed=1, energies="0:3")

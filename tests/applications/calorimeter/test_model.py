@@ -11,8 +11,9 @@ from toy_calorimeter import SMALL, TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Showers, load_config
 from hepflows.applications.calorimeter.config import PreprocessConfig
-from hepflows.applications.calorimeter.models.caloflow import BLOCK, GROUP
+from hepflows.applications.calorimeter.models.caloflow import BLOCK
 from hepflows.applications.calorimeter.models.kinds import layerwise_permutations
+from hepflows.applications.calorimeter.models.noise import GROUP
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess, sum_layers
 from hepflows.errors import CheckpointError, ConfigError, DataError, DomainError
 from hepflows.kernels import native

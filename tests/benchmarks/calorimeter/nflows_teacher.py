@@ -131,8 +131,8 @@ def main() -> None:
     model = CaloFlow(config=config.model, geometry=showers.geometry, seed=options.seed)
     # what is not a network of the baseline is that of the model: energies to targets, contexts, particles to draw
     sets = (
-        TrainingSet.of(showers, model.conditions, split.training),
-        TrainingSet.of(showers, model.conditions, split.validation),
+        TrainingSet.of(showers, model.geometry, model.conditions, split.training),
+        TrainingSet.of(showers, model.geometry, model.conditions, split.validation),
     )
     model.preprocess.fit(sets[0].chunks, generator(options.seed, "preprocess"))
     model.incident.fit(showers, split.training, generator(options.seed, "incident"))

@@ -1,0 +1,127 @@
+"""What the flows of a model can be told; each kind of CaloFlow has a class of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hepflows.training.config import TrainingConfig
+
+
+class Section(BaseModel):
+    """A part of a configuration, which takes no names but its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DiscriminatorConfig(Section):
+    """A discriminator that learns beside the flow and weighs its likelihood (`hepflows.training.DiscFlow`, arXiv:2110.13632).
+
+    Attributes:
+        alpha: power of the weights.
+        start: first epoch with a discriminator.
+        fade: epochs over which the power grows from zero.
+        clip: a weight lies between ``1 / clip`` and ``clip``.
+        rate: learning rate of the discriminator.
+        hidden: widths of its hidden layers.
+    """
+
+    alpha: float = Field(0.5, ge=0)
+    start: int = Field(0, ge=0)
+    fade: int = Field(0, ge=0)
+    clip: float = Field(10.0, gt=1)
+    rate: float = Field(1e-3, gt=0)
+    hidden: list[int] = [64, 64]
+
+
+class SplineConfig(Section):
+    """What all flows have: spline blocks and how they are trained.
+
+    Attributes:
+        blocks: number of bijections.
+        bins: bins of the rational-quadratic splines.
+        bound: the splines act on [-bound, bound].
+        minimum: smallest width, height and derivative of a spline bin.
+        dropout: in the hidden layers, in training.
+        discriminator: weighs the likelihood where given, see `DiscriminatorConfig`.
+        training: epochs, optimiser and schedule.
+    """
+
+    blocks: int = Field(8, ge=1)
+    bins: int = Field(8, ge=2)
+    bound: float = Field(14.0, gt=0)
+    minimum: float = Field(1e-6, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    discriminator: DiscriminatorConfig | None = None
+    training: TrainingConfig = TrainingConfig()
+
+
+class FlowConfig(SplineConfig):
+    """A flow of perceptrons, masked or in couplings.
+
+    Attributes:
+        hidden: widths of the hidden layers of each block.
+    """
+
+    hidden: list[int] = [378, 378]
+
+
+class TeacherConfig(FlowConfig):
+    """A masked autoregressive flow (CaloFlow v1, arXiv:2106.05285)."""
+
+    kind: Literal["teacher"] = "teacher"
+
+
+class CouplingConfig(FlowConfig):
+    """A flow of spline couplings (arXiv:2312.09290)."""
+
+    kind: Literal["coupling"] = "coupling"
+
+
+class InductiveConfig(FlowConfig):
+    """One flow a layer, conditioned on the layers before it (iCaloFlow, arXiv:2305.11934).
+
+    Attributes:
+        window: how many layers before it a layer sees.
+        share: whether all layers but the first have one flow in common; their cells must then be as many.
+        coupling: couplings instead of masked autoregressive flows: sampling is faster then.
+    """
+
+    kind: Literal["inductive"] = "inductive"
+    window: int = Field(1, ge=1)
+    share: bool = False
+    coupling: bool = False
+
+
+class StudentConfig(Section):
+    """A flow that samples in one pass, distilled from a teacher (CaloFlow v2, arXiv:2110.11377); see `hepflows.training.Distillation`.
+
+    Everything but Flow II is the teacher's: layer energies, preprocessing, conditions. Its blocks and splines are those of the
+    teacher, too.
+
+    Attributes:
+        teacher: folder or ``model.safetensors`` of a trained model of kind ``teacher``.
+        taught_by: Flow II of that teacher; found out from it.
+        hidden: widths of the hidden layers of each block; the teacher's where null.
+        dropout: in the hidden layers, in training.
+        beta: share of the loss on showers, the rest is on noise.
+        intermediate: weight of what stands between the blocks.
+        parameters: weight of the spline parameters that the networks give.
+        training: epochs, optimiser and schedule.
+    """
+
+    kind: Literal["student"] = "student"
+    teacher: str = ""
+    taught_by: TeacherConfig | None = None
+    hidden: list[int] | None = None
+    dropout: float = Field(0.0, ge=0, lt=1)
+    beta: float = Field(0.5, ge=0, le=1)
+    intermediate: float = Field(1.0, ge=0)
+    parameters: float = Field(1.0, ge=0)
+    training: TrainingConfig = TrainingConfig()
+
+
+ShowerFlowConfig = Annotated[
+    TeacherConfig | CouplingConfig | InductiveConfig | StudentConfig, Field(discriminator="kind")
+]

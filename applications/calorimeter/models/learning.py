@@ -1,0 +1,43 @@
+"""What each flow of a CaloFlow minimises."""
+
+from __future__ import annotations
+
+import torch
+
+from hepflows.applications.calorimeter.flow_config import SplineConfig, StudentConfig
+from hepflows.errors import ConfigError
+from hepflows.flow import Flow
+from hepflows.training import DiscFlow, Distillation, MaximumLikelihood, Objective
+from hepflows.training.batches import Transform
+
+
+def objective(config: SplineConfig | StudentConfig, flow: Flow, teacher: Flow | None, seed: int) -> Objective:
+    """The likelihood, weighted by a discriminator where one is configured; the distillation loss for a student.
+
+    Args:
+        config: of the flow.
+        flow: learns.
+        teacher: of a student.
+        seed: draws the initial weights of a discriminator.
+
+    Raises:
+        ConfigError: a student without its teacher, as one that was loaded from a file is.
+    """
+    if not isinstance(config, StudentConfig):
+        discriminator = config.discriminator
+        return DiscFlow(flow, **discriminator.model_dump(), seed=seed) if discriminator else MaximumLikelihood(flow)
+    if teacher is None:
+        message = 'this student is without its teacher and cannot learn: make it anew, CaloFlow("student", teacher=CaloFlow.load(...))'
+        raise ConfigError(message)
+    return Distillation(flow, teacher, config.beta, config.intermediate, config.parameters)
+
+
+def shown(config: SplineConfig | StudentConfig, prepare: Transform) -> Transform:
+    """What the objective takes of a batch: a student imitates its teacher wherever there are showers, whatever they weigh."""
+    if not isinstance(config, StudentConfig):
+        return prepare
+
+    def unweighted(batch: tuple[torch.Tensor, ...], rng: torch.Generator) -> tuple[torch.Tensor, ...]:
+        return prepare(batch, rng)[:2]
+
+    return unweighted

@@ -1,0 +1,108 @@
+"""A student learns to be its teacher, and takes from it all that is not Flow II."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_calorimeter import SMALL, TOY, toy_showers
+
+from hepflows import cli
+from hepflows.applications.calorimeter import CaloFlow, load_config, write_showers
+from hepflows.errors import ConfigError
+from hepflows.training import Distillation
+
+STUDENT = [
+    "model.shower_flow.hidden=[32,32]",
+    "model.shower_flow.dropout=0",
+    "model.shower_flow.training.accumulate=[]",
+]
+QUICK = [
+    f"model.shower_flow.training.{setting}" for setting in ("learning_rate=2e-3", "schedule=onecycle", "batch_size=100")
+]
+
+
+@pytest.fixture(scope="module")
+def teacher() -> CaloFlow:
+    torch.set_default_dtype(torch.float32)
+    model = CaloFlow(config=load_config("demo", SMALL).model, geometry=TOY, seed=1)
+    model.fit(toy_showers(3000), toy_showers(500, 1), seed=1)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def single_precision() -> None:
+    torch.set_default_dtype(torch.float32)
+
+
+def student_of(teacher: CaloFlow, *settings: str) -> CaloFlow:
+    config = load_config("student", [*STUDENT, *QUICK, *settings]).model
+    return CaloFlow("student", config=config, teacher=teacher, seed=2)
+
+
+def distance(student: CaloFlow, teacher: CaloFlow) -> float:
+    """KL divergence of the student's Flow II from the teacher's, in nats."""
+    objective = Distillation(student.shower_flow, teacher.shower_flow)
+    rng = torch.Generator().manual_seed(3)
+    context = 0.3 * torch.randn(2000, 1 + TOY.n_layers, generator=rng, dtype=torch.float32)
+    return objective.kl((), context, generator=torch.Generator().manual_seed(4)).item()
+
+
+def test_a_student_comes_close_to_its_teacher(teacher: CaloFlow, tmp_path: Path) -> None:
+    student = student_of(teacher, "model.shower_flow.training.epochs=15")
+    before = distance(student, teacher)
+    histories = student.fit(toy_showers(3000), toy_showers(500, 1), seed=1)
+    assert list(histories) == ["shower_flow"]
+    assert distance(student, teacher) < 0.1 * before
+    truth, imitation = teacher.sample(4000, seed=9), student.sample(4000, seed=9)
+    np.testing.assert_array_equal(truth.energies, imitation.energies)
+    # Flow I is the teacher's, and so are its random numbers
+    np.testing.assert_allclose(truth.layer_energies, imitation.layer_energies, rtol=1e-5, atol=1e-3)
+    for part in TOY.slices:
+        shares = [
+            (one.voxels[:, part] / (one.voxels[:, part].sum(1, keepdims=True) + 1e-9)) for one in (truth, imitation)
+        ]
+        assert np.abs(shares[0].mean(0) - shares[1].mean(0)).max() < 0.03
+        assert np.abs(shares[0].std(0) - shares[1].std(0)).max() < 0.05
+    student.save(tmp_path / "model.safetensors")
+    again = CaloFlow.load(tmp_path)
+    np.testing.assert_array_equal(again.sample(20, seed=1).voxels, student.sample(20, seed=1).voxels)
+    with pytest.raises(ConfigError, match="without its teacher and cannot learn"):
+        again.fit(toy_showers(100), toy_showers(50, 1))
+
+
+def test_what_is_not_a_student_or_not_a_teacher(teacher: CaloFlow) -> None:
+    with pytest.raises(ConfigError, match="a student needs its teacher"):
+        CaloFlow("student")
+    with pytest.raises(ConfigError, match="got the kinds teacher and teacher"):
+        CaloFlow(config=teacher.config, teacher=teacher)
+    with pytest.raises(ConfigError, match="a student takes orient from its teacher: leave it out"):
+        load_config("student", ["model.orient=true"])
+
+
+def test_from_the_command_line(
+    teacher: CaloFlow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["hepflows", *command, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    teacher.save(tmp_path / "model.safetensors")
+    write_showers(tmp_path / "toy.hdf5", toy_showers(400))
+    settings = [
+        word for setting in (*STUDENT, *QUICK, "model.shower_flow.training.epochs=2") for word in ("--set", setting)
+    ]
+    command = ["calorimeter", "train", str(tmp_path / "toy.hdf5"), "--preset", "student", *settings]
+    assert run("--out", str(tmp_path / "none")) == 2
+    assert (
+        "a student needs a teacher; train a model of kind teacher, and give its folder with --teacher"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "none" / "manifest.json").exists()
+    assert run("--out", str(tmp_path / "student"), "--teacher", str(tmp_path)) == 0
+    assert CaloFlow.load(tmp_path / "student").config.kind == "student"
