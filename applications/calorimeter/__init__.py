@@ -27,6 +27,8 @@ _PUBLIC = {
     "load_config": f"{_HERE}.config",
     "load_geometry": f"{_HERE}.geometry",
     "read_showers": f"{_HERE}.data",
+    "reweight": f"{_HERE}.reweighting",
+    "unweighted": f"{_HERE}.reweighting",
     "resample": f"{_HERE}.resampling",
     "write_showers": f"{_HERE}.data",
 }

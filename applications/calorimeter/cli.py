@@ -12,6 +12,7 @@ import typer
 from hepflows import console
 from hepflows.applications.calorimeter import file_commands
 from hepflows.applications.calorimeter.cli_export import export
+from hepflows.applications.calorimeter.cli_reweight import reweight
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
 from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
@@ -190,7 +191,7 @@ def evaluate(
     console.say(f"report: {out / 'report.html'}")
 
 
-for command in (simulate, file_commands.convert, file_commands.describe, export):
+for command in (simulate, file_commands.convert, file_commands.describe, reweight, export):
     app.command()(command)
 
 

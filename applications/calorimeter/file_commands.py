@@ -81,7 +81,7 @@ def convert(
     options = {"geometry": geometry, "energy_unit": energy_unit, "voxel_unit": voxel_unit, "project": target}
     found = find_showers(inputs, **options)  # type: ignore[arg-type]
     layout_for(output, target or found[0].layout.geometry, layout)  # a wrong one is known before anything is read
-    _keep(output, [Path(one.path) for one in found], overwrite)
+    keep(output, [Path(one.path) for one in found], overwrite)
     for name in left_out(found):
         console.errors.print(
             f"warning: {name!r} in the input means nothing to this command and is left out", markup=False
@@ -118,7 +118,7 @@ def _resampled(chunks: Iterator[Showers], target: Geometry) -> Iterator[Showers]
         yield resample(chunk, target)
 
 
-def _keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
+def keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
     """Refuse to write over something that is wanted."""
     if not output.exists():
         return

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepflows.errors import ConfigError, DataError, ShapeError
-from hepflows.metrics.network import Events, Trained, train
+from hepflows.metrics.network import Events, Trained, checked_scale, train
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.resampling import Scored, bootstrap, exchange, joint_error
 from hepflows.metrics.result import ClassifierResult, Measurement
@@ -94,7 +94,7 @@ def classifier_test(
         raise ConfigError(message)
     truth = sample("reference", reference, reference_weights)
     fake = sample("generated", generated, generated_weights, like=truth)
-    factors = None if scale is None else _factors(scale, truth.width, rules)
+    factors = None if scale is None else checked_scale(scale, truth.width, rules)
     size = min(len(fake), len(truth))
     touched, untouched, groups = _two_references(truth, floor_reference, power_bins, seed)
     pairs = {"test": (fake, truth, repeats)}
@@ -125,17 +125,6 @@ def _two_references(
         return truth, sample("floor", floor_reference, None, like=truth), groups
     first, second = two_halves(len(truth), seed)
     return truth[first], truth[second], None if groups is None else groups[first]
-
-
-def _factors(scale: ArrayLike, width: int, rules: ClassifierProtocol) -> Array:
-    if rules.inputs == "raw":
-        message = f"the protocol {rules.name!r} takes its inputs raw and cannot scale them: leave scale out"
-        raise ConfigError(message)
-    factors = np.asarray(scale, dtype=np.float64)
-    if factors.shape != (width,) or not np.isfinite(factors).all():
-        message = f"scale must hold one finite factor for each of {width} features, but has the shape {factors.shape}"
-        raise ShapeError(message)
-    return factors
 
 
 class _Counter:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepflows.errors import CheckpointError, ConfigError, DataError
 from hepflows.metrics.calibrated import Calibration
-from hepflows.metrics.network import Classifier, Events, Scaler, Trained, train
+from hepflows.metrics.network import Classifier, Events, Scaler, Trained, checked_scale, train
 from hepflows.metrics.protocol import PROTOCOLS, ClassifierProtocol, from_dict, named
 from hepflows.metrics.samples import Sample, sample
 from hepflows.metrics.unweighting import effective_size
@@ -84,9 +84,7 @@ class Reweighter:
         for index, one in enumerate(self.members):
             arrays = {"calibration": list(astuple(one.calibration)), "factor": one.factor}
             arrays |= {f"scaler.{name}": values for name, values in one.trained.scaler.state().items()}
-            tensors |= {
-                f"{index}.{name}": torch.as_tensor(values, dtype=torch.float64) for name, values in arrays.items()
-            }
+            tensors |= {f"{index}.{name}": torch.tensor(values, dtype=torch.float64) for name, values in arrays.items()}
             tensors |= {f"{index}.network.{name}": value for name, value in one.trained.network.state_dict().items()}
         header = {"kind": "reweighter", "members": len(self.members), "features": self.features, "clip": self.clip}
         save_tensors(path, tensors, {**header, "protocol": self.protocol.to_dict()})
@@ -141,6 +139,7 @@ def reweight(
     clip: float | None = None,
     generated_weights: ArrayLike | None = None,
     reference_weights: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Reweighting:
@@ -162,6 +161,7 @@ def reweight(
         seed: repeats everything, for the same number of threads on a processor.
         clip: odds are kept in ``[1 / clip, clip]`` before they are scaled to mean one; as they are where None.
         generated_weights, reference_weights: (n,), (m,) event weights, not negative; those of the generated events are part of the result.
+        scale: (d,) factors on the inputs of the networks, as of :func:`hepflows.metrics.classifier_test`.
         device: where to train.
         progress: called after every epoch.
 
@@ -192,6 +192,7 @@ def reweight(
     if min(np.bincount(dealt[0], fake.weights).min(), np.bincount(dealt[1], truth.weights).min()) <= 0:
         message = "a fold holds events of weight zero only: leave such events out, or take fewer folds"
         raise DataError(message)
+    factors = None if scale is None else checked_scale(scale, truth.width, rules)
     weights, members, epochs = fake.weights.copy(), [], itertools.count(1)
 
     def after_epoch() -> None:
@@ -202,9 +203,8 @@ def reweight(
     for fold in range(folds):
         seen, held = [np.flatnonzero(numbers != fold) for numbers in dealt], np.flatnonzero(dealt[0] == fold)
         training, selection = _deal(fake, truth, seen, rules, numpy_generator(seed, "selection", fold))
-        trained = train(
-            training, selection, rules, seed=derive(seed, "training", fold), device=device, after_epoch=after_epoch
-        )
+        number = derive(seed, "training", fold)
+        trained = train(training, selection, rules, seed=number, scale=factors, device=device, after_epoch=after_epoch)
         calibrated = Calibration.fit(trained.logits(selection.features), selection.labels, selection.weights)
         odds = Member(trained, calibrated, 1.0).odds(fake.features[held], clip)
         factor = float(fake.weights[held].sum() / (fake.weights[held] @ odds))

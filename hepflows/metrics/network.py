@@ -10,11 +10,11 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepflows.errors import ShapeError, TrainingError
+from hepflows.errors import ConfigError, ShapeError, TrainingError
 from hepflows.metrics.protocol import ClassifierProtocol
 from hepflows.metrics.resnet3d import ResNet3d
 from hepflows.metrics.roc import auc
@@ -81,6 +81,18 @@ class Scaler:
             return features
         inputs = (features - self._centre) * self._factor
         return np.asarray((np.arcsinh(inputs) if self._kind == "robust" else inputs) * self._scale)
+
+
+def checked_scale(scale: ArrayLike, width: int, protocol: ClassifierProtocol) -> Array:
+    """Factors (width,) for a `Scaler`, or the error that says why they cannot be used."""
+    if protocol.inputs == "raw":
+        message = f"the protocol {protocol.name!r} takes its inputs raw and cannot scale them: leave scale out"
+        raise ConfigError(message)
+    factors = np.asarray(scale, dtype=np.float64)
+    if factors.shape != (width,) or not np.isfinite(factors).all():
+        message = f"scale must hold one finite factor for each of {width} features, but has the shape {factors.shape}"
+        raise ShapeError(message)
+    return factors
 
 
 class Classifier(nn.Module):

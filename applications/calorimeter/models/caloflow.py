@@ -160,7 +160,7 @@ class CaloFlow(nn.Module):
             self.attributes = dict(showers.attributes)
         training = TrainingSet.of(showers, self.geometry, self.conditions, rows)
         held_out = TrainingSet.of(validation, self.geometry, self.conditions, validation_rows)
-        orders = orientations(showers, rows) if self._symmetric else None
+        orders = orientations(showers, rows, self.config.conditions) if self.config.orient else None
         if self.config.kind != "student":
             self.preprocess.fit(training.chunks, generator(seed, "preprocess"), orders)
         histories = {}
@@ -177,11 +177,6 @@ class CaloFlow(nn.Module):
                 progress=_named(progress, name.replace("_", " ")),
             )
         return histories
-
-    @property
-    def _symmetric(self) -> bool:
-        # a reflected shower comes from a reflected particle: with a direction or a place the cells alone do not tell
-        return self.config.orient and not set(self.config.conditions) & {"theta", "phi", "x", "y"}
 
     def sample(
         self,

@@ -7,6 +7,8 @@ displaced beam, a detector with a gap), that orientation is not used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -90,8 +92,13 @@ def asymmetries(showers: Showers, order: np.ndarray, rows: np.ndarray | None = N
     return result
 
 
-def orientations(showers: Showers, rows: np.ndarray | None = None) -> Tensor:
-    """``(k, n_voxels)`` voxel orders under which the sample looks the same: the identity first, then what the data allow."""
+def orientations(showers: Showers, rows: np.ndarray | None = None, conditions: Sequence[str] = ()) -> Tensor | None:
+    """``(k, n_voxels)`` voxel orders under which the sample looks the same: the identity first, then what the data allow.
+
+    None where a model is conditioned on the direction or place of the particle: the image of a shower comes from an image of it.
+    """
+    if set(conditions) & {"theta", "phi", "x", "y"}:
+        return None
     orders = [order for matrix in movements(showers.geometry) if (order := moved(showers.geometry, matrix)) is not None]
     allowed = [order for order in orders if (np.abs(asymmetries(showers, order, rows)) < LIMIT).all()]
     return torch.as_tensor(np.stack(allowed))

@@ -43,6 +43,7 @@ def test_a_movement_takes_each_cell_to_the_place_it_says() -> None:
 
 def test_images_are_used_only_where_the_data_agree() -> None:
     assert len(orientations(toy_showers(3000))) == 4
+    assert orientations(toy_showers(3000), conditions=["pdg", "phi"]) is None
     tilted = toy_showers(3000, tilt=0.3)
     assert len(orientations(tilted)) == 2
     order = moved(TOY, FLIP_X)

@@ -1,0 +1,82 @@
+"""Generated showers with weights under which they are distributed as true ones, or those that are left when all weigh the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from hepflows.applications.calorimeter.features import Which, classifier_features, feature_scale
+from hepflows.applications.calorimeter.showers import Showers
+from hepflows.errors import DataError
+from hepflows.metrics import Reweighter, Reweighting, unweight
+from hepflows.metrics import reweight as reweight_features
+
+Progress = Callable[[int, int, str], None]
+
+FEATURES: Which = "both"
+
+
+def reweight(
+    generated: Showers,
+    reference: Showers,
+    *,
+    folds: int = 5,
+    clip: float | None = None,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Showers, Reweighting]:
+    r"""Learn the weights of generated showers from true ones (DCTR, arXiv:2009.03796); see `hepflows.metrics.reweight`.
+
+    .. math:: w(v, E_\mathrm{inc}) \to \frac{p_\mathrm{reference}(v, E_\mathrm{inc})}{p_\mathrm{generated}(v, E_\mathrm{inc})}
+
+    from the voxels as shares of their layers and the observables. The incident energy is among them: where the two spectra
+    differ, the weights bring them together as well. Showers that have weights already keep them as a factor.
+
+    Args:
+        generated: n showers of a model.
+        reference: true showers; they learn the weights, so judge the result by others.
+        folds: classifiers; each shower gets its weight from one that has not seen it.
+        clip: the odds of a classifier stay within ``1 / clip`` and ``clip``.
+        seed: repeats everything.
+        progress: called after every epoch.
+
+    Returns:
+        The generated showers with the column ``weight`` of mean one, and what gives weights to more of them.
+
+    Raises:
+        DataError: other cells, too few showers, or nothing finite to learn from.
+        ConfigError: fewer than two folds or a clip of at most one.
+    """
+    if generated.geometry != reference.geometry:
+        message = f"the showers are of geometry {generated.geometry.name} and {reference.geometry.name}: weights need the same cells"
+        raise DataError(message)
+    found = reweight_features(
+        classifier_features(generated, FEATURES),
+        classifier_features(reference, FEATURES),
+        folds=folds,
+        clip=clip,
+        seed=seed,
+        generated_weights=generated.weights,
+        reference_weights=reference.weights,
+        scale=feature_scale(generated.geometry, FEATURES),
+        progress=progress,
+    )
+    return with_weights(generated, found.weights), found
+
+
+def apply_weights(generated: Showers, reweighter: Reweighter) -> Showers:
+    """The showers with the weights that a `Reweighter` gives, times those that they have."""
+    return with_weights(generated, generated.weights * reweighter.weights(classifier_features(generated, FEATURES)))
+
+
+def with_weights(showers: Showers, weights: np.ndarray) -> Showers:
+    """The same showers with other weights."""
+    return replace(showers, columns={**showers.columns, "weight": weights})
+
+
+def unweighted(showers: Showers, *, seed: int, quantile: float = 1.0) -> Showers:
+    """Showers of weight one, drawn by their weights; see `hepflows.metrics.unweight`."""
+    kept = unweight(showers.weights, seed=seed, quantile=quantile)
+    return with_weights(showers[kept.rows], kept.weights)

@@ -1,0 +1,80 @@
+"""Weights bring a wrong sample back to the true one, in quantities that no network was shown as such."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_calorimeter import TOY, toy_showers
+
+from hepflows import cli
+from hepflows.applications.calorimeter import Showers, read_showers, reweight, unweighted, write_showers
+from hepflows.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def single_precision() -> None:
+    torch.set_default_dtype(torch.float32)
+
+
+def wrong(n: int, seed: int) -> Showers:
+    """True showers, but those with much in the first layer are rarer, in a known way: the true weight is 1 / (1.2 - share)."""
+    showers = toy_showers(2 * n, seed)
+    share = showers.layer_energies[:, 0] / showers.layer_energies.sum(1)
+    kept = np.flatnonzero(np.random.default_rng(seed + 1).random(len(showers)) < 1.2 - share)
+    return showers[kept[:n]]
+
+
+def share(showers: Showers) -> np.ndarray:
+    return np.asarray(showers.layer_energies[:, 0] / showers.layer_energies.sum(1))
+
+
+def test_weights_undo_a_known_bias() -> None:
+    generated, truth = wrong(3000, 1), toy_showers(3000, 5)
+    weighted, found = reweight(generated, truth, folds=3, seed=2)
+    exact = 1 / (1.2 - share(generated))
+    assert np.corrcoef(weighted.weights, exact)[0, 1] > 0.8
+    target = share(truth)
+    before, after = (abs(np.average(share(generated), weights=w) - target.mean()) for w in (None, weighted.weights))
+    error = np.sqrt(2) * target.std() / np.sqrt(3000)
+    assert before > 8 * error
+    assert after < 0.2 * before + 2 * error
+    assert found.effective_size < len(generated)
+    drawn = unweighted(weighted, seed=3, quantile=0.99)
+    assert abs(
+        np.average(share(drawn), weights=drawn.weights) - target.mean()
+    ) < 0.2 * before + 3 * target.std() / np.sqrt(len(drawn))
+    with pytest.raises(DataError, match="of geometry toy and CaloGAN"):
+        reweight(generated, Showers(np.ones(3), np.ones((3, 504))), seed=1)
+
+
+def test_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", "reweight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    generated, truth, more, output, learnt = (
+        tmp_path / name for name in ("generated.hdf5", "truth.hdf5", "more.hdf5", "weighted.hdf5", "learnt.safetensors")
+    )
+    for path, showers in ((generated, wrong(300, 1)), (truth, toy_showers(300, 5)), (more, wrong(200, 9))):
+        write_showers(path, showers)
+    assert run(generated, "-o", output) == 2
+    assert "give either a file of true showers or, with --with" in capsys.readouterr().err
+    assert run(generated, truth, "-o", output, "--folds", 2, "--keep", learnt) == 0
+    weights = read_showers(output).weights
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights.std() > 0.01
+    assert run(generated, truth, "-o", output) == 2
+    assert "is there already; add --overwrite" in capsys.readouterr().err
+    assert run(more, "--with", learnt, "-o", output, "--overwrite", "--unweight") == 0
+    drawn = read_showers(output)
+    assert 0 < len(drawn) < 200
+    assert (drawn.weights == 1).all()
+    np.testing.assert_array_equal(drawn.voxels.shape[1], TOY.n_voxels)
