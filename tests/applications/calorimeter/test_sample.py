@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from toy_calorimeter import SMALL, TOY, toy_showers
 
-from hepflows.applications.calorimeter import CaloFlow, Showers, load_config
+from hepflows.applications.calorimeter import CaloFlow, Showers, load_config, read_showers
 from hepflows.applications.calorimeter.config import SplitConfig
 from hepflows.applications.calorimeter.sample import Split, gathered
 from hepflows.errors import DataError
@@ -50,3 +52,27 @@ def test_the_split_uses_every_shower_once_and_follows_the_seed() -> None:
 def test_no_showers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no showers"):
         gathered([], folder=tmp_path, memory_gb=1.0)
+
+
+@pytest.mark.slow
+def test_sampling_takes_the_same_memory_for_any_number_of_showers(tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    model = CaloFlow(
+        config=load_config("demo", [*SMALL, "model.shower_flow.training.epochs=1"]).model, geometry=TOY, seed=1
+    )
+    model.fit(toy_showers(300), toy_showers(100, 1), seed=1)
+    model.save(tmp_path / "model.safetensors")
+
+    def peak_mb(n: int) -> float:
+        code = (
+            "import contextlib, resource, sys; from hepflows import cli;"
+            f"sys.argv = 'hepflows calorimeter sample {tmp_path} -n {n} --energy 1:100 -o {tmp_path}/{n}.hdf5'.split()\n"
+            "with contextlib.suppress(SystemExit): cli.main()\n"
+            "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        return float(said.split("peak")[1])
+
+    few, many = peak_mb(20_000), peak_mb(400_000)
+    assert many < few + 30
+    assert len(read_showers(tmp_path / "400000.hdf5")) == 400_000
