@@ -9,13 +9,13 @@ from pathlib import Path
 
 from hepflows import __version__
 from hepflows.applications.calorimeter.data import write_showers
+from hepflows.applications.calorimeter.formats import layout_for
 from hepflows.applications.calorimeter.simulate.detector import Detector
 from hepflows.applications.calorimeter.simulate.engines import ENGINES, Settings
 from hepflows.applications.calorimeter.simulate.gun import PARTICLES, Gun
 from hepflows.applications.calorimeter.simulate.shards import ShardFolder
 from hepflows.applications.calorimeter.simulate.workers import make_shards
 from hepflows.errors import ConfigError
-from hepflows.io.paths import file_format
 from hepflows.training.seeding import derive
 
 __all__ = ["simulate_showers"]
@@ -73,7 +73,7 @@ def simulate_showers(
     'gamma (PDG 22)'
     """
     path = Path(output)
-    file_format(path)
+    layout_for(path, detector.geometry)  # a file that cannot hold the showers is known before they are simulated
     if n < 1 or (jobs is not None and jobs < 1):
         message = f"the number of showers and of jobs must be at least 1, but are {n} and {jobs}: give positive numbers"
         raise ConfigError(message)

@@ -172,6 +172,7 @@ def test_a_geant4_that_aborts_is_one_sentence(tmp_path: Path, monkeypatch: pytes
         (["--engine", "fast", "--physics", "em"], "for Geant4 only"),
         (["--engine", "fast", "--x", "700"], "misses the front face"),
         (["-o", "showers.txt"], "showers.txt"),
+        (["--engine", "fast", "--detector", "siw", "-o", "showers.root"], "more than 2000 take too long"),
     ],
 )
 def test_mistakes_on_the_command_line_cost_a_sentence_and_exit_code_2(
