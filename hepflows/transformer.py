@@ -109,20 +109,20 @@ class CausalTransformer(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``x`` (N, D) and ``context`` (N, C) to the outputs (N, D P)."""
-        padded = x
+        padded, n = x, x.shape[0]  # not len(x), which the exporter would take for a constant
         if len(self.sources) > self.features:
             padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1).index_select(1, self.sources)
-        patches = padded.reshape(len(x), len(self.patches), self.widest)
+        patches = padded.reshape(n, len(self.patches), self.widest)
         h = self.embedding(functional.pad(patches[:, :-1], (0, 0, 1, 0))) + self.positions
         if self.bring_in is not None:
             h = h + self.bring_in(context).unsqueeze(1)
         for layer in self.layers:
             h = layer(h)
         # events last, as the maps of one feature want them
-        raw = (self.weight @ self.norm(h).permute(1, 2, 0)).reshape(-1, self.per_feature, len(x))
+        raw = (self.weight @ self.norm(h).permute(1, 2, 0)).reshape(-1, self.per_feature, n)
         if len(self.sources) > self.features:
             raw = raw.index_select(0, self.slots)
-        return (raw.reshape(len(self.bias), len(x)) + self.bias.unsqueeze(1)).T
+        return (raw.reshape(len(self.bias), n) + self.bias.unsqueeze(1)).T
 
     def empty_cache(self, n: int) -> Cache:
         """Room for the keys and values of ``n`` events."""
