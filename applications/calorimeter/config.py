@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hepflows.errors import ConfigError
-from hepflows.training.config import TrainingConfig
+from hepflows.training.config import Count, TrainingConfig
 
 
 class _Section(BaseModel):
@@ -96,14 +96,43 @@ class InductiveConfig(FlowConfig):
     coupling: bool = False
 
 
-ShowerFlowConfig = Annotated[TeacherConfig | CouplingConfig | InductiveConfig, Field(discriminator="kind")]
+class TransformerConfig(SplineConfig):
+    """Causal transformers over patches of voxels (TarFlow, arXiv:2412.06329).
+
+    Attributes:
+        patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. What is left
+            at the end of a layer is a smaller patch: none crosses the border of a layer.
+        width: of a token, a multiple of ``heads``.
+        layers: depth of each transformer.
+        heads: of each attention.
+        univariate: what maps a voxel, ``spline`` or ``affine``, which has neither bins nor bound.
+    """
+
+    kind: Literal["transformer"] = "transformer"
+    patch: Count | list[Count] = 12
+    width: Count = 64
+    layers: Count = 2
+    heads: Count = 4
+    univariate: Literal["spline", "affine"] = "spline"
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> TransformerConfig:
+        if self.width % self.heads:
+            message = f"width must be a multiple of heads, got {self.width} and {self.heads}"
+            raise ValueError(message)
+        return self
+
+
+ShowerFlowConfig = Annotated[
+    TeacherConfig | CouplingConfig | InductiveConfig | TransformerConfig, Field(discriminator="kind")
+]
 
 
 class CaloFlowConfig(_Section):
     """The model: Flow I for the layer energies, Flow II for the voxels.
 
     Attributes:
-        kind: what Flow II is made of: ``teacher``, ``coupling`` or ``inductive``.
+        kind: what Flow II is made of: ``teacher``, ``coupling``, ``inductive`` or ``transformer``.
         precision: of weights and arithmetic.
         preprocess: see `PreprocessConfig`.
         orient: also train on the images of the showers, for each reflection and turn under which cells and sample look the same.
@@ -114,7 +143,7 @@ class CaloFlowConfig(_Section):
         shower_flow: Flow II, p(voxels | layer energies, incident energy); its settings depend on the kind.
     """
 
-    kind: Literal["teacher", "coupling", "inductive"] = "teacher"
+    kind: Literal["teacher", "coupling", "inductive", "transformer"] = "teacher"
     precision: Literal["float32", "float64"] = "float32"
     preprocess: PreprocessConfig = PreprocessConfig()
     orient: bool = False

@@ -49,6 +49,7 @@ class CaloFlow(nn.Module):
     teacher       masked autoregressive spline flow                                     arXiv:2106.05285
     coupling      spline couplings                                                      arXiv:2312.09290
     inductive     one flow a layer, conditioned on the layers before it                 arXiv:2305.11934
+    transformer   causal transformers over patches of voxels                            arXiv:2412.06329
     ============= ===================================================================== =======================
 
     With ``joint`` in the configuration one flow learns p(layer energies, voxels | E_inc).
