@@ -122,7 +122,8 @@ class CausalTransformer(nn.Module):
         raw = (self.weight @ self.norm(h).permute(1, 2, 0)).reshape(-1, self.per_feature, n)
         if len(self.sources) > self.features:
             raw = raw.index_select(0, self.slots)
-        return (raw.reshape(len(self.bias), n) + self.bias.unsqueeze(1)).T
+        outputs: Tensor = raw.reshape(len(self.bias), n) + self.bias.unsqueeze(1)
+        return outputs.T
 
     def empty_cache(self, n: int) -> Cache:
         """Room for the keys and values of ``n`` events."""
