@@ -28,17 +28,20 @@ __version__ = "0.1.0.dev0"
 _BIJECTIONS = (
     "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inductive", "Inverse", "Inverted",
     "LULinear", "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
-    "Standardize",
+    "Standardize", "TransformerAutoregressive",
 )  # fmt: skip
 
 _TRAINING = ("DiscFlow", "Distillation", "MaximumLikelihood", "Objective", "TensorBatches", "TrainingConfig", "fit")
+
+_ZOO = ("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp", "student_of", "transformer_flow")
 
 _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_BIJECTIONS, "hepflows.bijections"),
     **dict.fromkeys(("Gaussian", "UniformBox"), "hepflows.bases"),
     **dict.fromkeys(("MLP", "ResidualNet"), "hepflows.nets"),
     "MADE": "hepflows.made",
-    **dict.fromkeys(("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp", "student_of"), "hepflows.zoo"),
+    "CausalTransformer": "hepflows.transformer",
+    **dict.fromkeys(_ZOO, "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
     **dict.fromkeys(_TRAINING, "hepflows.training"),
     "Flow": "hepflows.flow",

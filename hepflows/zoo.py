@@ -22,12 +22,14 @@ from hepflows.bijections import (
     Permutation,
     RationalQuadraticSpline,
     Shift,
+    TransformerAutoregressive,
     Univariate,
 )
 from hepflows.bijections.inductive import context_width
-from hepflows.errors import DomainError
+from hepflows.errors import DomainError, ShapeError
 from hepflows.flow import Flow
 from hepflows.made import MADE
+from hepflows.transformer import CausalTransformer
 
 
 def maf(
@@ -230,3 +232,66 @@ def inductive_flow(
         )
         steps.append(recipe(width, context, seed=seed + block, **options).bijection)
     return Flow(Inductive(steps, context_features, window=window), base)
+
+
+def transformer_flow(
+    features: int,
+    context_features: int = 0,
+    *,
+    patches: int | Sequence[int] = 1,
+    blocks: int = 4,
+    width: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    univariate: Univariate | None = None,
+    dropout: float = 0.0,
+    base: Base | None = None,
+    seed: int = 0,
+) -> Flow:
+    """Autoregressive flow of causal transformers over patches of features (TarFlow, arXiv:2412.06329).
+
+    Few parameters however many features; the density takes one pass, sampling one step a patch. The blocks take the patches from the first
+    to the last and from the last to the first in turn.
+
+    Args:
+        features: dimension of the data.
+        context_features: width of the context, zero for none.
+        patches: how many neighbouring features make a patch, one number for all (the last patch takes what is left) or one a patch.
+        blocks: number of autoregressive bijections; two or more tie the features of one patch to each other.
+        width: of a token, a multiple of ``heads``.
+        layers: depth of each transformer.
+        heads: of each attention.
+        univariate: map of one feature; a rational-quadratic spline of 8 bins on [-5, 5] where not given.
+        dropout: of what each layer adds, in training.
+        base: density of the latents, a standard normal where not given.
+        seed: draws the initial weights.
+
+    Raises:
+        ShapeError: patches that do not make up the features.
+
+    Example:
+        >>> flow = transformer_flow(features=6, context_features=2, patches=[3, 2, 1], blocks=2, width=16)
+        >>> flow.log_prob(torch.zeros(7, 6), torch.zeros(7, 2)).shape
+        torch.Size([7])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    univariate = RationalQuadraticSpline(bins=8, bound=5.0) if univariate is None else univariate
+    if isinstance(patches, int):
+        patches = [min(patches, features - first) for first in range(0, features, max(1, patches))]
+    sizes = list(patches)
+    if sum(sizes) != features:
+        message = f"the patches hold {sum(sizes)} features together and there are {features}: make them equal"
+        raise ShapeError(message)
+    bijections: list[Bijection] = []
+    for block in range(blocks):
+        net = CausalTransformer(
+            sizes, univariate.per_feature, width=width, layers=layers, heads=heads, context_features=context_features,
+            dropout=dropout, generator=generator,
+        )  # fmt: skip
+        net.start_at(univariate.identity())
+        bijections.append(TransformerAutoregressive(univariate, net))
+        if block < blocks - 1:
+            parts = torch.split(torch.arange(features), sizes)
+            bijections.append(Permutation(torch.cat(parts[::-1])))
+            sizes = sizes[::-1]
+    return Flow(Chain(bijections), base)

@@ -13,11 +13,14 @@ from hepflows.bases import Gaussian, UniformBox
 from hepflows.bijections import Elementwise, LinearSpline, LULinear, QuadraticSpline, RationalQuadraticSpline
 from hepflows.errors import ContextError, DomainError, ShapeError
 from hepflows.flow import Flow
-from hepflows.zoo import coupling_flow, iaf, inductive_flow, maf, nice, realnvp
+from hepflows.zoo import coupling_flow, iaf, inductive_flow, maf, nice, realnvp, transformer_flow
 
 RECIPES: dict[str, Callable[..., Flow]] = {
     "maf": maf, "iaf": iaf, "coupling": coupling_flow, "nice": nice, "realnvp": realnvp,
     "inductive": lambda features, context=0, seed=0: inductive_flow([1] * features, context, seed=seed),
+    "transformer": lambda features, context=0, seed=0: transformer_flow(
+        features, context, patches=2, blocks=3, width=8, layers=1, heads=2, seed=seed
+    ),
 }  # fmt: skip
 
 

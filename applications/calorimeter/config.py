@@ -45,7 +45,7 @@ class CaloFlowConfig(Section):
     """The model: Flow I for the layer energies, Flow II for the voxels.
 
     Attributes:
-        kind: what Flow II is made of: ``teacher``, ``coupling``, ``inductive`` or ``student``.
+        kind: what Flow II is made of: ``teacher``, ``coupling``, ``inductive``, ``transformer`` or ``student``.
         precision: of weights and arithmetic.
         preprocess: see `PreprocessConfig`.
         orient: also train on the images of the showers, for each reflection and turn under which cells and sample look the same.
@@ -56,7 +56,7 @@ class CaloFlowConfig(Section):
         shower_flow: Flow II, p(voxels | layer energies, incident energy); its settings depend on the kind.
     """
 
-    kind: Literal["teacher", "coupling", "inductive", "student"] = "teacher"
+    kind: Literal["teacher", "coupling", "inductive", "transformer", "student"] = "teacher"
     precision: Literal["float32", "float64"] = "float32"
     preprocess: PreprocessConfig = PreprocessConfig()
     orient: bool = False
@@ -97,6 +97,7 @@ PRESET_OF = {
     "teacher": "demo",
     "coupling": "caloinn",
     "inductive": "icaloflow",
+    "transformer": "transformer",
     "student": "student",
 }
 """The preset of a kind, where none is asked for."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hepflows.training.config import TrainingConfig
+from hepflows.training.config import Count, TrainingConfig
 
 
 class Section(BaseModel):
@@ -94,6 +94,33 @@ class InductiveConfig(FlowConfig):
     coupling: bool = False
 
 
+class TransformerConfig(SplineConfig):
+    """Causal transformers over patches of voxels (TarFlow, arXiv:2412.06329).
+
+    Attributes:
+        patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. What is left
+            at the end of a layer is a smaller patch: none crosses the border of a layer.
+        width: of a token, a multiple of ``heads``.
+        layers: depth of each transformer.
+        heads: of each attention.
+        univariate: what maps a voxel, ``spline`` or ``affine``, which has neither bins nor bound.
+    """
+
+    kind: Literal["transformer"] = "transformer"
+    patch: Count | list[Count] = 12
+    width: Count = 64
+    layers: Count = 2
+    heads: Count = 4
+    univariate: Literal["spline", "affine"] = "spline"
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> TransformerConfig:
+        if self.width % self.heads:
+            message = f"width must be a multiple of heads, got {self.width} and {self.heads}"
+            raise ValueError(message)
+        return self
+
+
 class StudentConfig(Section):
     """A flow that samples in one pass, distilled from a teacher (CaloFlow v2, arXiv:2110.11377); see `hepflows.training.Distillation`.
 
@@ -123,5 +150,5 @@ class StudentConfig(Section):
 
 
 ShowerFlowConfig = Annotated[
-    TeacherConfig | CouplingConfig | InductiveConfig | StudentConfig, Field(discriminator="kind")
+    TeacherConfig | CouplingConfig | InductiveConfig | TransformerConfig | StudentConfig, Field(discriminator="kind")
 ]

@@ -10,6 +10,7 @@ from hepflows.bijections.linear import LULinear, Permutation
 from hepflows.bijections.normalization import BatchNorm
 from hepflows.bijections.splines import LinearSpline, QuadraticSpline, RationalQuadraticSpline
 from hepflows.bijections.tracing import Block, Trace, trace
+from hepflows.bijections.transformer import TransformerAutoregressive
 from hepflows.bijections.univariate import Affine, Inverted, Shift, Univariate
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Shift",
     "Standardize",
     "Trace",
+    "TransformerAutoregressive",
     "Univariate",
     "trace",
 ]

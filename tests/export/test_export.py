@@ -33,8 +33,9 @@ def inputs(name: str, bijection: Bijection, n: int, generator: torch.Generator, 
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in TABLE])
 def test_every_bijection_is_the_same_in_onnx_runtime(name: str, direction: str, tmp_path: Path) -> None:
-    # ONNX Runtime convolves in float32 only
-    dtype, tolerance = (torch.float32, 1e-5) if name.startswith("causal") else (torch.float64, 1e-11)
+    # ONNX Runtime has convolutions and the error function of GELU in float32 only
+    single = name.startswith(("causal", "transformer"))
+    dtype, tolerance = (torch.float32, 1e-5) if single else (torch.float64, 1e-11)
     flow = Flow(build(name)).to(dtype)
     module = Sampler(flow) if direction == "inverse" else Density(flow)
 

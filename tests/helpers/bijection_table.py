@@ -27,10 +27,12 @@ from hepflows.bijections import (
     RationalQuadraticSpline,
     Shift,
     Standardize,
+    TransformerAutoregressive,
     Univariate,
 )
 from hepflows.bijections.inductive import context_width
 from hepflows.made import MADE
+from hepflows.transformer import CausalTransformer
 
 FEATURES, CONTEXT = 5, 2
 UNIVARIATES: dict[str, Univariate] = {
@@ -84,6 +86,13 @@ def causal(univariate: Univariate, context: int) -> Bijection:
     return Autoregressive(univariate, CausalConvolution(univariate.per_feature, context), FEATURES, context)
 
 
+def transformer(univariate: Univariate, patches: list[int], context: int) -> Bijection:
+    net = CausalTransformer(
+        patches, univariate.per_feature, width=8, layers=2, heads=2, context_features=context, generator=generator()
+    )
+    return TransformerAutoregressive(univariate, net)
+
+
 def lu() -> Bijection:
     bijection = LULinear(FEATURES)
     for parameter in bijection.parameters():
@@ -133,6 +142,8 @@ TABLE: dict[str, Callable[[], Bijection]] = {
     "student affine": lambda: Inverse(autoregressive(Inverted(UNIVARIATES["affine"]), 0)),
     "causal affine": lambda: causal(UNIVARIATES["affine"], 0),
     "causal rational context": lambda: causal(UNIVARIATES["rational"], CONTEXT),
+    "transformer affine": lambda: transformer(UNIVARIATES["affine"], [1] * FEATURES, 0),
+    "transformer rational patches": lambda: transformer(UNIVARIATES["rational"], [2, 1, 2], CONTEXT),
     "inductive": lambda: inductive(1, shared=False),
     "inductive shared window": lambda: inductive(2, shared=True),
     "lu": lu,

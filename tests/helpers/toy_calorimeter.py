@@ -31,3 +31,9 @@ SMALL = [
     "model.shower_flow.dropout=0.0",
 ]  # fmt: skip
 """Settings that train in seconds."""
+
+SMALL_TRANSFORMER = [
+    *(setting for setting in SMALL if "hidden" not in setting or "energy_flow" in setting), "model.shower_flow.width=24",
+    "model.shower_flow.heads=2", "model.shower_flow.patch=2", "model.shower_flow.training.learning_rate=3.0e-3",
+]  # fmt: skip
+"""The same on top of the preset `transformer`."""

@@ -49,6 +49,7 @@ class CaloFlow(nn.Module):
     teacher       masked autoregressive spline flow                                     arXiv:2106.05285
     coupling      spline couplings                                                      arXiv:2312.09290
     inductive     one flow a layer, conditioned on the layers before it                 arXiv:2305.11934
+    transformer   causal transformers over patches of voxels                            arXiv:2412.06329
     student       inverse autoregressive flow that learns from a teacher                arXiv:2110.11377
     ============= ===================================================================== =======================
 
@@ -56,7 +57,7 @@ class CaloFlow(nn.Module):
 
     Args:
         kind: as above; by default that of the preset.
-        preset: ``demo``, ``paper``, ... or the path of a YAML file; `PRESET_OF` the kind where not given. Ignored where ``config`` is.
+        preset: ``demo``, ``paper``, ... or the path of a YAML file; that of the kind where not given. Ignored where ``config`` is.
         config: the model section of a configuration.
         geometry: the calorimeter; that of the teacher where there is one.
         teacher: of a student, which has its Flow I and its preprocessing. It is frozen.
@@ -214,9 +215,8 @@ class CaloFlow(nn.Module):
 
         Args:
             showers: as of `sample`.
-            seed, energies, columns: as of `sample`.
+            seed, energies, columns, progress: as of `sample`.
             shard: (i, n): of n shards, counted from 0, generate the i-th; all shards together are the sample of one call.
-            progress: called after every block.
         """
         spread = Spread.parse(energies, "energies") if isinstance(energies, str) else energies
         given = self.incident.asked(showers, columns, spread)

@@ -13,15 +13,17 @@ from hepflows.applications.calorimeter.flow_config import (
     FlowConfig,
     InductiveConfig,
     ShowerFlowConfig,
+    SplineConfig,
     StudentConfig,
     TeacherConfig,
+    TransformerConfig,
 )
 from hepflows.applications.calorimeter.geometry import Geometry
-from hepflows.bijections import RationalQuadraticSpline
+from hepflows.bijections import Affine, RationalQuadraticSpline
 from hepflows.errors import ConfigError
 from hepflows.flow import Flow
 from hepflows.training.seeding import derive, generator
-from hepflows.zoo import coupling_flow, inductive_flow, maf, student_of
+from hepflows.zoo import coupling_flow, inductive_flow, maf, student_of, transformer_flow
 
 
 @singledispatch
@@ -75,6 +77,22 @@ def _(config: StudentConfig, geometry: Geometry, extra: int, context_features: i
     return student_of(teacher, hidden=config.hidden, dropout=config.dropout, seed=derive(seed, "student"))
 
 
+@shower_flow.register
+def _(config: TransformerConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    return transformer_flow(
+        extra + geometry.n_voxels,
+        context_features,
+        patches=[1] * extra + layerwise_patches(geometry, config.patch),
+        blocks=config.blocks,
+        width=config.width,
+        layers=config.layers,
+        heads=config.heads,
+        univariate=Affine() if config.univariate == "affine" else _spline(config),
+        dropout=config.dropout,
+        seed=derive(seed, "shower flow"),
+    )
+
+
 def masked(
     config: FlowConfig, features: int, context_features: int, permutations: Sequence[Sequence[int]] | None, seed: int
 ) -> Flow:
@@ -92,6 +110,24 @@ def layerwise_permutations(geometry: Geometry, extra: int, count: int, rng: torc
     return orders
 
 
+def layerwise_patches(geometry: Geometry, patch: int | Sequence[int]) -> list[int]:
+    """How many voxels each patch has: ``patch`` of them, one number or one a layer, and what is left at the end of each layer."""
+    wanted = [patch] * geometry.n_layers if isinstance(patch, int) else list(patch)
+    if len(wanted) != geometry.n_layers:
+        message = f"patch lists {len(wanted)} sizes and {geometry.name} has {geometry.n_layers} layers: give one a layer, or one number"
+        raise ConfigError(message)
+    return [
+        min(size, layer.n_voxels - first)
+        for layer, size in zip(geometry.layers, wanted, strict=True)
+        for first in range(0, layer.n_voxels, size)
+    ]
+
+
 def _options(config: FlowConfig) -> dict[str, Any]:
-    spline = RationalQuadraticSpline(config.bins, config.bound, minimum=config.minimum)
-    return {"blocks": config.blocks, "hidden": config.hidden, "univariate": spline, "dropout": config.dropout}
+    return {
+        "blocks": config.blocks, "hidden": config.hidden, "univariate": _spline(config), "dropout": config.dropout,
+    }  # fmt: skip
+
+
+def _spline(config: SplineConfig) -> RationalQuadraticSpline:
+    return RationalQuadraticSpline(config.bins, config.bound, minimum=config.minimum)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_calorimeter import SMALL, TOY, toy_showers
+from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 
-from hepflows.applications.calorimeter import CaloFlow, Showers, load_config
+from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
 from hepflows.applications.calorimeter.models.conditions import Conditions
+from hepflows.applications.calorimeter.models.kinds import layerwise_patches
 from hepflows.errors import ConfigError, DataError, DomainError
 
 KINDS = {
@@ -21,6 +22,7 @@ KINDS = {
     "inductive": ["model.kind=inductive"],
     "inductive coupling": ["model.kind=inductive", "model.shower_flow.coupling=true", "model.shower_flow.blocks=4"],
     "inductive shared joint": ["model.kind=inductive", "model.joint=true", "model.shower_flow.window=2"],
+    "transformer joint": ["model.kind=transformer", "model.joint=true", "model.shower_flow.patch=[3, 2]"],
 }
 
 
@@ -30,7 +32,10 @@ def single_precision() -> None:
 
 
 def small(*settings: str) -> CaloFlow:
-    return CaloFlow(config=load_config("demo", [*SMALL, *settings]).model, geometry=TOY, seed=1)
+    transformer = "model.kind=transformer" in settings  # it has other settings than those of demo
+    own = SMALL_TRANSFORMER if transformer else SMALL
+    config = load_config("transformer" if transformer else "demo", [*own, *settings])
+    return CaloFlow(config=config.model, geometry=TOY, seed=1)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -52,6 +57,32 @@ def test_every_kind_learns_the_toy(name: str, tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     again = CaloFlow.load(tmp_path)
     np.testing.assert_array_equal(again.sample(20, seed=1).voxels, model.sample(20, seed=1).voxels)
+
+
+def test_patches_stay_inside_their_layer() -> None:
+    rings = Geometry(
+        "rings", (PolarLayer((0.0, 1.0, 2.0, 4.0), 1), PolarLayer((0.0, 2.0, 4.0), 10), GridLayer((1, 1), (5.0, 5.0)))
+    )
+    assert layerwise_patches(rings, 8) == [3, 8, 8, 4, 1]
+    assert layerwise_patches(rings, [2, 20, 4]) == [2, 1, 20, 1]
+    assert layerwise_patches(CALOGAN, 12) == [12] * 42
+    with pytest.raises(ConfigError, match="patch lists 2 sizes and rings has 3 layers"):
+        layerwise_patches(rings, [2, 20])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("patch=0", r"model\.shower_flow\.patch.*greater than or equal to 1"),
+        ("patch=[12, 0, 3]", r"model\.shower_flow\.patch"),
+        ("heads=7", "width must be a multiple of heads, got 64 and 7"),
+        ("univariate=cubic", r"model\.shower_flow\.univariate.*'spline' or 'affine'"),
+        ("hidden=[32]", r"model\.shower_flow\.hidden"),
+    ],
+)
+def test_wrong_settings_of_a_transformer_name_the_field(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config("transformer", [f"model.shower_flow.{setting}"])
 
 
 def species(n: int, seed: int) -> Showers:
@@ -103,9 +134,10 @@ def test_directions_are_continuous_across_the_turn_of_the_angle() -> None:
     torch.testing.assert_close(rows.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
-def test_shards_together_are_the_sample_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [[], ["model.kind=transformer", "model.shower_flow.univariate=affine"]])
+def test_shards_together_are_the_sample_of_one_process(kind: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepflows.applications.calorimeter.models.caloflow.BLOCK", 20)
-    model = small("model.conditions=[pdg]", "model.species=[-11, 22]", "model.shower_flow.training.epochs=1")
+    model = small(*kind, "model.conditions=[pdg]", "model.species=[-11, 22]", "model.shower_flow.training.epochs=1")
     model.fit(species(300, 1), species(100, 2), seed=1)
     energies = np.random.default_rng(0).uniform(1, 100, 83)
     for wanted, columns in ((83, None), (energies, {"pdg": np.where(energies > 50, 22.0, -11.0)})):
