@@ -101,7 +101,8 @@ class TransformerConfig(SplineConfig):
 
     Attributes:
         patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. What is left
-            at the end of a layer is a smaller patch: none crosses the border of a layer.
+            at the end of a layer is a smaller patch: none crosses the border of a layer. In every other block a patch stands across those
+            rows of neighbours.
         width: of a token, a multiple of ``heads``.
         layers: depth of each transformer.
         heads: of each attention.
