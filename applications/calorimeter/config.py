@@ -110,7 +110,7 @@ class TransformerConfig(SplineConfig):
     """
 
     kind: Literal["transformer"] = "transformer"
-    patch: Count | list[Count] = 12
+    patch: Count | list[Count] = 24
     width: Count = 64
     layers: Count = 2
     heads: Count = 4

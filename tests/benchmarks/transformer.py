@@ -1,6 +1,6 @@
 """A transformer flow beside a masked autoregressive one: parameters, training step and sampling, in one process and in turn.
 
-    python -m tests.benchmarks.transformer [--features 504] [--patch 12] [--repeats 7]
+    python -m tests.benchmarks.transformer [--features 504] [--patch 24] [--repeats 7]
 
 Both have four blocks and the same splines; the MAF has networks of the width of the preset ``demo``. Times are medians; a ratio is the
 MAF's time over the transformer's, repetition by repetition, with the smallest and the largest. Quote nothing from a machine that does
@@ -44,7 +44,7 @@ def sampling(flow: Flow, batch: int) -> Callable[[], torch.Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=int, default=504)
-    parser.add_argument("--patch", type=int, default=12)
+    parser.add_argument("--patch", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=7)
     chosen = parser.parse_args()
     torch.manual_seed(0)
