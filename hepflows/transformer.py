@@ -32,6 +32,9 @@ class CausalTransformer(nn.Module):
     with ``i`` the place of ``d`` in its patch: features of one patch do not see each other. All weights are shared by the patches and only
     ``p`` and ``b`` tell them apart, so that their number hardly grows with the features.
 
+    The attention is torch's fused one, which knows first derivatives only. Second ones, and those in forward mode, are there inside of
+    ``torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)``.
+
     Args:
         patches: how many features each patch has, in order; they need not be equal.
         per_feature: number of parameters ``P`` of each feature.

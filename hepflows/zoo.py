@@ -245,13 +245,14 @@ def transformer_flow(
     heads: int = 4,
     univariate: Univariate | None = None,
     dropout: float = 0.0,
+    permutations: Sequence[Sequence[int]] | None = None,
     base: Base | None = None,
     seed: int = 0,
 ) -> Flow:
     """Autoregressive flow of causal transformers over patches of features (TarFlow, arXiv:2412.06329).
 
-    Few parameters however many features; the density takes one pass, sampling one step a patch. The blocks take the patches from the first
-    to the last and from the last to the first in turn.
+    Few parameters however many features; the density takes one pass, sampling one step a patch. The sizes of the patches are reversed from
+    block to block.
 
     Args:
         features: dimension of the data.
@@ -263,6 +264,7 @@ def transformer_flow(
         heads: of each attention.
         univariate: map of one feature; a rational-quadratic spline of 8 bins on [-5, 5] where not given.
         dropout: of what each layer adds, in training.
+        permutations: ``blocks - 1`` orders of the features between the blocks; each reverses the order of the patches where not given.
         base: density of the latents, a standard normal where not given.
         seed: draws the initial weights.
 
@@ -291,7 +293,7 @@ def transformer_flow(
         net.start_at(univariate.identity())
         bijections.append(TransformerAutoregressive(univariate, net))
         if block < blocks - 1:
-            parts = torch.split(torch.arange(features), sizes)
-            bijections.append(Permutation(torch.cat(parts[::-1])))
+            reverse = torch.cat(torch.split(torch.arange(features), sizes)[::-1])
+            bijections.append(Permutation(reverse if permutations is None else permutations[block]))
             sizes = sizes[::-1]
     return Flow(Chain(bijections), base)

@@ -99,7 +99,8 @@ class TransformerConfig(SplineConfig):
 
     Attributes:
         patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. What is left
-            at the end of a layer is a smaller patch: none crosses the border of a layer.
+            at the end of a layer is a smaller patch: none crosses the border of a layer. In every other block a patch stands across those
+            rows of neighbours.
         width: of a token, a multiple of ``heads``.
         layers: depth of each transformer.
         heads: of each attention.
@@ -107,7 +108,7 @@ class TransformerConfig(SplineConfig):
     """
 
     kind: Literal["transformer"] = "transformer"
-    patch: Count | list[Count] = 12
+    patch: Count | list[Count] = 24
     width: Count = 64
     layers: Count = 2
     heads: Count = 4

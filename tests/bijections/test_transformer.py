@@ -6,6 +6,7 @@ import pytest
 import torch
 from bijection_table import UNIVARIATES
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hepflows.bijections import TransformerAutoregressive
 from hepflows.bijections.implicit import evaluating
@@ -94,6 +95,25 @@ def test_gradients_through_the_inverse_are_those_of_the_steps() -> None:
     explicit = torch.autograd.grad(loss(x, terms.sum(0)), wanted)
     for a, b in zip(implicit, explicit, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # of torch, by torch
+def test_second_derivatives_and_forward_mode_by_the_attention_that_has_them() -> None:
+    bijection = TransformerAutoregressive(UNIVARIATES["affine"], network([2, 1, 2], 2))
+    z, context = rows(1, 5), rows(1, CONTEXT, 2)
+
+    def loss(z: Tensor) -> Tensor:
+        return bijection.inverse(z, context)[0].sin().sum()
+
+    (slopes,) = torch.autograd.grad(loss(z.requires_grad_()), z)
+    z = z.detach()
+    with sdpa_kernel(SDPBackend.MATH):
+        tangent = torch.func.jvp(loss, (z,), (torch.ones_like(z),))[1]
+        hessian = torch.func.hessian(loss)(z)[0, :, 0]
+    torch.testing.assert_close(tangent, slopes.sum(), rtol=1e-10, atol=1e-10)
+    step = 1e-5 * torch.eye(5)
+    differences = [torch.func.grad(loss)(z + one) - torch.func.grad(loss)(z - one) for one in step]
+    torch.testing.assert_close(hessian, torch.cat(differences) / 2e-5, rtol=1e-6, atol=1e-7)
 
 
 def test_several_blocks_tie_the_features_of_a_patch_and_one_does_not() -> None:

@@ -79,10 +79,12 @@ def _(config: StudentConfig, geometry: Geometry, extra: int, context_features: i
 
 @shower_flow.register
 def _(config: TransformerConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    sizes = config.patch if isinstance(config.patch, list) else [config.patch] * geometry.n_layers
     return transformer_flow(
         extra + geometry.n_voxels,
         context_features,
-        patches=[1] * extra + layerwise_patches(geometry, config.patch),
+        patches=[1] * extra + layerwise_patches(geometry, sizes),
+        permutations=spreading_permutations(geometry, extra, sizes, config.blocks - 1),
         blocks=config.blocks,
         width=config.width,
         layers=config.layers,
@@ -110,17 +112,30 @@ def layerwise_permutations(geometry: Geometry, extra: int, count: int, rng: torc
     return orders
 
 
-def layerwise_patches(geometry: Geometry, patch: int | Sequence[int]) -> list[int]:
-    """How many voxels each patch has: ``patch`` of them, one number or one a layer, and what is left at the end of each layer."""
-    wanted = [patch] * geometry.n_layers if isinstance(patch, int) else list(patch)
-    if len(wanted) != geometry.n_layers:
-        message = f"patch lists {len(wanted)} sizes and {geometry.name} has {geometry.n_layers} layers: give one a layer, or one number"
+def layerwise_patches(geometry: Geometry, sizes: Sequence[int]) -> list[int]:
+    """How many voxels each patch has: in each layer its size of ``sizes``, and at its end what is left."""
+    if len(sizes) != geometry.n_layers:
+        message = f"patch lists {len(sizes)} sizes and {geometry.name} has {geometry.n_layers} layers: give one a layer, or one number"
         raise ConfigError(message)
     return [
         min(size, layer.n_voxels - first)
-        for layer, size in zip(geometry.layers, wanted, strict=True)
+        for layer, size in zip(geometry.layers, sizes, strict=True)
         for first in range(0, layer.n_voxels, size)
     ]
+
+
+def spreading_permutations(geometry: Geometry, extra: int, sizes: Sequence[int], count: int) -> list[list[int]]:
+    """To the last layer first, the first voxel of every patch before the second ones, and back in turn.
+
+    A patch is a row of neighbours in one block and stands across those rows in the next: voxels that do not see each other in one are in
+    different patches of the other.
+    """
+    parts = [
+        extra + part.start + torch.arange(part.stop - part.start).remainder(size).argsort(stable=True)
+        for part, size in zip(geometry.slices, sizes, strict=True)
+    ]
+    there = torch.cat([*parts[::-1], torch.arange(extra).flip(0)])
+    return [(there if index % 2 == 0 else there.argsort()).tolist() for index in range(count)]
 
 
 def _options(config: FlowConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
 from hepflows.applications.calorimeter.models.conditions import Conditions
-from hepflows.applications.calorimeter.models.kinds import layerwise_patches
+from hepflows.applications.calorimeter.models.kinds import layerwise_patches, spreading_permutations
 from hepflows.errors import ConfigError, DataError, DomainError
 
 KINDS = {
@@ -24,6 +24,11 @@ KINDS = {
     "inductive shared joint": ["model.kind=inductive", "model.joint=true", "model.shower_flow.window=2"],
     "transformer joint": ["model.kind=transformer", "model.joint=true", "model.shower_flow.patch=[3, 2]"],
 }
+
+
+RINGS = Geometry(
+    "rings", (PolarLayer((0.0, 1.0, 2.0, 4.0), 1), PolarLayer((0.0, 2.0, 4.0), 10), GridLayer((1, 1), (5.0, 5.0)))
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,14 +65,31 @@ def test_every_kind_learns_the_toy(name: str, tmp_path: Path) -> None:
 
 
 def test_patches_stay_inside_their_layer() -> None:
-    rings = Geometry(
-        "rings", (PolarLayer((0.0, 1.0, 2.0, 4.0), 1), PolarLayer((0.0, 2.0, 4.0), 10), GridLayer((1, 1), (5.0, 5.0)))
-    )
-    assert layerwise_patches(rings, 8) == [3, 8, 8, 4, 1]
-    assert layerwise_patches(rings, [2, 20, 4]) == [2, 1, 20, 1]
-    assert layerwise_patches(CALOGAN, 12) == [12] * 42
+    assert layerwise_patches(RINGS, [8, 8, 8]) == [3, 8, 8, 4, 1]
+    assert layerwise_patches(RINGS, [2, 20, 4]) == [2, 1, 20, 1]
+    assert layerwise_patches(CALOGAN, [12] * 3) == [12] * 42
     with pytest.raises(ConfigError, match="patch lists 2 sizes and rings has 3 layers"):
-        layerwise_patches(rings, [2, 20])
+        layerwise_patches(RINGS, [2, 20])
+
+
+@pytest.mark.parametrize(("geometry", "extra"), [(CALOGAN, 3), (RINGS, 0), (RINGS, 3)])
+@pytest.mark.parametrize("size", [3, 4, 8])
+def test_voxels_of_one_patch_are_in_different_ones_in_the_next_block(geometry: Geometry, extra: int, size: int) -> None:
+    sizes = [size] * geometry.n_layers
+    there, back, again = (torch.tensor(o) for o in spreading_permutations(geometry, extra, sizes, 3))
+    n = extra + geometry.n_voxels
+    assert torch.equal(there[back], torch.arange(n))
+    assert torch.equal(there, again)
+    patches = [1] * extra + layerwise_patches(geometry, sizes)
+    before = torch.repeat_interleave(torch.arange(len(patches)), torch.tensor(patches))[there]
+    cells = torch.tensor([1] * extra + [layer.n_voxels for layer in geometry.layers])
+    layer = torch.repeat_interleave(torch.arange(len(cells)), cells)[there]
+    for patch, own in zip(torch.split(before, patches[::-1]), torch.split(layer, patches[::-1]), strict=True):
+        assert len(own.unique()) == 1
+        rows = (
+            int((layer == own[0]).sum()) // size
+        )  # full ones: as many voxels in a row of the next block are in different patches
+        assert patch.bincount().max() <= (1 + len(patch) // rows if rows else len(patch))
 
 
 @pytest.mark.parametrize(
