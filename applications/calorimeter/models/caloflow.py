@@ -22,7 +22,7 @@ from hepflows.applications.calorimeter.models.training_set import MEV, TrainingS
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import CheckpointError, DataError, DomainError
 from hepflows.flow import Flow
-from hepflows.training import History, MaximumLikelihood, fit
+from hepflows.training import History, MaximumLikelihood, World, fit
 from hepflows.training.batches import Transform
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 from hepflows.training.loop import Progress
@@ -120,6 +120,7 @@ class CaloFlow(nn.Module):
         seed: int = 0,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
+        world: World | None = None,
     ) -> dict[str, History]:
         """Train the flows; returns their loss histories under ``energy_flow`` and ``shower_flow``.
 
@@ -133,6 +134,7 @@ class CaloFlow(nn.Module):
             seed: of order, noise and dropout.
             checkpoints: a folder; a call that was interrupted goes on from what it left there, to the same result.
             progress: called after every step.
+            world: the processes that share the work, see `hepflows.fit`; all of them have the same showers.
 
         Raises:
             DataError: showers of another geometry, or without a column that the model is conditioned on.
@@ -162,6 +164,7 @@ class CaloFlow(nn.Module):
                 seed=derive(seed, name),
                 checkpoint=None if checkpoints is None else checkpoints / f"checkpoint_{name}.safetensors",
                 progress=_named(progress, name.replace("_", " ")),
+                world=world,
             )
         return histories
 
