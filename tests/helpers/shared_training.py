@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepflows.bases import Gaussian
 from hepflows.bijections import BatchNorm, Chain
 from hepflows.errors import HepflowsError
 from hepflows.flow import Flow
@@ -77,13 +78,39 @@ def likelihood() -> Objective:
     return Likelihood(maf(2, blocks=2, hidden=(8, 8), context_features=1, seed=0))
 
 
+class Always(Gaussian):
+    """Draws one and the same latent, so that draws can be shared out as the data are."""
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.anchor.new_full((n, self.features), 0.7)
+
+
 def distillation() -> Objective:
     teacher = maf(2, blocks=2, hidden=(8, 8), context_features=1, seed=5)
-    return Distillation(student_of(teacher, seed=1), teacher)
+    rng = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=rng)
+    student = student_of(teacher, seed=1)
+    return Distillation(Flow(student.bijection, Always(2)), teacher)
 
 
 def discflow() -> Objective:
-    return DiscFlow(maf(2, blocks=2, hidden=(8, 8), context_features=1, seed=0), start=1, fade=2, hidden=(8,), seed=3)
+    flow = maf(2, blocks=2, hidden=(8, 8), context_features=1, seed=0)
+    return DiscFlow(Flow(flow.bijection, Always(2)), start=1, fade=2, hidden=(8,), seed=3)
+
+
+class Drawing(Objective):
+    """Notes what it draws, from the generator and as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place, self.drawn = nn.Parameter(torch.zeros(2)), []
+
+    def forward(self, x: Tensor, context: Tensor, *, generator: torch.Generator) -> Tensor:
+        if self.training:  # a validation draws the same every time
+            self.drawn += [torch.rand(1, generator=generator), torch.rand(1)]
+        return (x - self.place).square().mean()
 
 
 def unseeded() -> Objective:
@@ -138,8 +165,9 @@ CASES: dict[str, Case] = {
     "fewer events than processes": (likelihood, lambda: data(5, 1), {"batch_size": 1}),
     "initial weights of each process": (unseeded, data, {}),
     "two precisions": (PlainMean, data, {}),
-    "distillation": (distillation, lambda: data(400), {}),
-    "discflow": (discflow, lambda: data(400), {}),
+    "distillation": (distillation, data, {}),
+    "discflow": (discflow, lambda: data(N, 16, signs(N)), {"keep": "last"}),
+    "draws": (Drawing, data, {}),
 }
 REFUSED: dict[str, Case] = {
     "batch norm": (normalised, data, {}),
@@ -158,6 +186,8 @@ def train(case: Case, world: World | None = None, **options: object) -> tuple[nn
 
 def write(path: Path, objective: nn.Module, history: History) -> None:
     losses = {"train": torch.tensor(history.train), "validation": torch.tensor(history.validation)}
+    if isinstance(objective, Drawing):
+        losses["drawn"] = torch.cat(objective.drawn)
     save_file({**{name: value.contiguous() for name, value in objective.state_dict().items()}, **losses}, path)
 
 

@@ -12,7 +12,7 @@ import pytest
 import shared_training
 import torch
 from safetensors.torch import load_file
-from shared_training import CASES, REFUSED, N, context, discflow, distillation, likelihood, sample, signs, train
+from shared_training import CASES, CONFIG, REFUSED, N, context, discflow, distillation, likelihood, sample, signs, train
 
 from hepflows.errors import ConfigError, TrainingError
 from hepflows.launch import launched
@@ -21,7 +21,6 @@ from hepflows.zoo import maf
 
 PATIENCE = 300  # seconds: a process that waits for ever fails the test, a busy machine does not
 PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-DRAWN = ("distillation", "discflow")
 
 
 def torchrun(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -44,9 +43,10 @@ def state(objective: torch.nn.Module, history: object) -> dict[str, torch.Tensor
     return {**objective.state_dict(), **losses}
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in DRAWN])
+@pytest.mark.parametrize("name", list(CASES))
 def test_two_processes_find_what_one_finds(two: Path, name: str) -> None:
     here = state(*train(CASES[name]))
+    assert len(set(here["train"].tolist())) == CONFIG.epochs  # it learns
     for rank in (0, 1):
         there = load_file(two / f"{list(CASES).index(name)}_{rank}.safetensors")
         for key, value in here.items():
@@ -59,15 +59,11 @@ def test_a_parameter_without_gradient_is_left_alone(two: Path) -> None:
     assert load_file(two / "0_0.safetensors")["idle"].tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_what_draws_is_the_same_in_all_processes_and_learns_as_well(two: Path, name: str) -> None:
-    index = list(CASES).index(name)
-    one, other = (load_file(two / f"{index}_{rank}.safetensors") for rank in (0, 1))
-    assert all(torch.equal(one[key], other[key]) for key in one)
-    _, history = train(CASES[name])
-    there, fall = one["validation"].tolist(), history.validation[0] - min(history.validation)
-    print(there, history.validation)
-    assert min(there) == pytest.approx(min(history.validation), abs=0.2 * fall)
+def test_each_process_draws_its_own_numbers(two: Path) -> None:
+    first, second = (load_file(two / f"{list(CASES).index('draws')}_{rank}.safetensors")["drawn"] for rank in (0, 1))
+    assert len(torch.cat([first, second]).unique()) == len(first) + len(second)
+    alone, _ = train(CASES["draws"])
+    assert torch.equal(torch.cat(alone.drawn), first)  # those of one process
 
 
 def test_an_error_in_one_process_is_one_in_all(two: Path) -> None:
@@ -83,6 +79,7 @@ def test_an_error_in_one_process_is_one_in_all(two: Path) -> None:
         assert said[name] in first
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_result(tmp_path: Path) -> None:
     killed = torchrun(shared_training.__file__, "killed", tmp_path, check=False)
     assert killed.returncode != 0
@@ -103,14 +100,10 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [likelihood, distillation, discflow])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_sums_of_parts_are_sums_of_the_whole(make: Callable[[], Objective], weighted: bool) -> None:
-    """For each loss that the loop minimises, with draws that are zero so that they can be shared as the data are."""
+    """For each loss that the loop minimises, with draws that can be shared as the data are."""
     objective, x, given = make().eval(), sample(N, 0), context(N)
     if weighted and isinstance(objective, Distillation):
         pytest.skip("a distillation takes no weights")
-    if isinstance(objective, Distillation):
-        objective.student.base.sample = lambda n, generator: torch.zeros(n, 2)  # type: ignore[method-assign]
-    if isinstance(objective, DiscFlow):
-        objective.flow.sample = lambda n, context, generator: torch.zeros(len(context), 2)  # type: ignore[method-assign]
     keywords = {"weights": signs(N)} if weighted else {}
 
     def parts(function: Callable[..., tuple[torch.Tensor, object]], rank: int, size: int) -> tuple[torch.Tensor, float]:
