@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 from toy_calorimeter import toy_showers
 
-from hepflows import cli
+from hepflows import cli, console
 from hepflows.applications.calorimeter import write_showers
+from hepflows.errors import ConfigError
 from hepflows.training.runs import RunFolder
 
 PATIENCE = 300  # seconds: a process that waits for ever fails the test, a busy machine does not
@@ -71,7 +72,7 @@ def test_two_processes_train_the_model_of_one(file: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on(file: Path, tmp_path: Path) -> None:
-    longer = [*SETTINGS, "model.shower_flow.training.epochs=40"]
+    longer = [*SETTINGS, "model.shower_flow.training.epochs=150"]
     one, two = tmp_path / "one", tmp_path / "two"
     words = command("train", file, "--out", two, "--resume", settings=longer)
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=PATHS) as started:
@@ -95,8 +96,8 @@ def test_other_commands_refuse(rank: int, monkeypatch: pytest.MonkeyPatch, capsy
     for name, value in {"RANK": rank, "WORLD_SIZE": 4, "MASTER_ADDR": "localhost", "MASTER_PORT": 1}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr("hepflows.cli._PATIENCE", 0.0)
-    for console in (cli.errors, __import__("hepflows.console").console.console):
-        monkeypatch.setattr(console, "quiet", False)
+    for output in (console.console, console.errors):  # as they were, afterwards
+        monkeypatch.setattr(output, "quiet", False)
     monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", "run", "x.hdf5", "--out", "y"])
     with pytest.raises(SystemExit, match="2"):
         cli.main()
@@ -105,8 +106,6 @@ def test_other_commands_refuse(rank: int, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_a_process_joins_only_the_run_of_the_first(tmp_path: Path) -> None:
-    from hepflows.errors import ConfigError
-
     identity = {"config": {"a": 1}, "seed": 1}
     with pytest.raises(ConfigError, match="not every process sees the run"):
         RunFolder.joined(tmp_path / "run", identity)
