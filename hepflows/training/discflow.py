@@ -113,7 +113,7 @@ class DiscFlow(Objective):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The loss of events ``x`` (N, D) with ``context`` (N, C) and event ``weights`` (N,), which multiply those of ``D``."""
-        numerator, denominator = self.sums(x, context, weights)
+        numerator, denominator = DiscFlow.sums(self, x, context, weights)
         return numerator / denominator
 
     def sums(
@@ -147,7 +147,7 @@ class DiscFlow(Objective):
         self, x: Tensor, context: Tensor | None = None, weights: Tensor | None = None, *, generator: torch.Generator
     ) -> Tensor | None:
         """Cross entropy of the discriminator, data against as many draws of the flow in the same contexts, in nats."""
-        sums = self.auxiliary_sums(x, context, weights, generator=generator)
+        sums = DiscFlow.auxiliary_sums(self, x, context, weights, generator=generator)
         return None if sums is None else sums[0] / sums[1]
 
     def auxiliary_sums(

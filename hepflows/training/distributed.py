@@ -111,7 +111,7 @@ class _Processes(World):
         with _connected():
             torch.distributed.broadcast(first, 0)
         with torch.no_grad():
-            for tensor, values in zip(tensors, first.split([tensor.numel() for tensor in tensors]), strict=True):
+            for tensor, values in zip(tensors, torch.split(first, [tensor.numel() for tensor in tensors]), strict=True):
                 tensor.copy_(values.view_as(tensor))
         (different,) = self.sum(float(not torch.equal(flat, first)))
         return not different
@@ -127,7 +127,7 @@ class _Processes(World):
         flat = torch.cat([have.detach(), *pieces])
         with _connected():
             torch.distributed.all_reduce(flat)
-        have, *pieces = flat.split([len(parameters), *(piece.numel() for piece in pieces)])
+        have, *pieces = torch.split(flat, [len(parameters), *(piece.numel() for piece in pieces)])
         for parameter, piece, exists in zip(parameters, pieces, have.tolist(), strict=True):
             parameter.grad = piece.view_as(parameter).to(parameter.dtype) if exists else None
 

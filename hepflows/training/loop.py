@@ -160,7 +160,7 @@ class _Trainer:
                     self.optimizer.zero_grad(set_to_none=True)
                 share, loss = self._loss(self.objective.sums, where, rows, rng)
                 if share is not None:
-                    (share / size).backward()
+                    torch.autograd.backward(share / size)
                 if index == first + size - 1:
                     self._step(epoch, index)
                 total, events = total + loss * len(batch[0]), events + len(batch[0])
@@ -208,7 +208,7 @@ class _Trainer:
         self.auxiliary.zero_grad(set_to_none=True)
         share, loss = self._loss(self.objective.auxiliary_sums, where, rows, rng)
         if share is not None:
-            share.backward()
+            torch.autograd.backward(share)
         if math.isfinite(loss):
             self.world.sum_gradients(self.auxiliary.param_groups[0]["params"])
             self.auxiliary.step()
@@ -251,8 +251,8 @@ class _Trainer:
                     message = f"batch {index + 1} of the validation data: {error}"
                     raise TrainingError(message) from error
                 total, events = total + loss * len(batch[0]), events + len(batch[0])
-        total, events = self.world.sum(total, events)
-        return total / events
+        whole, count = self.world.sum(total, events)
+        return whole / count
 
     def _identity(self) -> dict[str, object]:
         return {

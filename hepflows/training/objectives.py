@@ -36,10 +36,18 @@ class Objective(nn.Module):
     auxiliary_rate: float = 1e-3
     """Learning rate of Adam for the auxiliary parameters."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """A loss that is overridden does not keep the sums of the one before."""
+        super().__init_subclass__(**keywords)
+        for loss, sums in (("forward", "sums"), ("auxiliary_loss", "auxiliary_sums")):
+            if loss in vars(cls) and sums not in vars(cls):
+                setattr(cls, sums, getattr(Objective, sums))
+
     def sums(self, *batch: Any, **generator: Any) -> Sums:
         """The loss as numerator and denominator, each a sum over the events, so that several processes can share a batch.
 
-        The denominator does not depend on what is learnt. Where not overridden, the loss is taken as what it has to be, the mean over
+        What the loop minimises; a class that overrides it gives their quotient as its loss. The denominator does not depend on what is
+        learnt. Where not overridden, the loss is taken as what it has to be, the mean over
         the events: this is their number times it, and their number.
         """
         loss: Tensor = self(*batch, **generator)
@@ -108,7 +116,7 @@ class MaximumLikelihood(Objective):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        numerator, denominator = self.sums(x, context, weights)
+        numerator, denominator = MaximumLikelihood.sums(self, x, context, weights)
         return numerator / denominator
 
     def sums(

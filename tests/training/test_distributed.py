@@ -131,6 +131,16 @@ def test_weighted_sums_are_those_of_repeated_events() -> None:
     assert float(weighted[1]) == repeated[1] == 60
 
 
+def test_a_loss_of_ones_own_is_what_is_minimised() -> None:
+    class Penalised(MaximumLikelihood):
+        def forward(self, *batch: torch.Tensor, **keywords: object) -> torch.Tensor:
+            return super().forward(*batch, **keywords) + 1.0
+
+    flow, x = maf(2, seed=0), sample(50, 0)
+    numerator, denominator = Penalised(flow).sums(x, generator=torch.Generator())
+    torch.testing.assert_close(numerator / denominator, MaximumLikelihood(flow)(x) + 1.0)
+
+
 def test_without_torchrun_nothing_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with connect() as world:
         assert type(world) is World
