@@ -47,8 +47,8 @@ class Objective(nn.Module):
         """The loss as numerator and denominator, each a sum over the events, so that several processes can share a batch.
 
         What the loop minimises; a class that overrides it gives their quotient as its loss. The denominator does not depend on what is
-        learnt. Where not overridden, the loss is taken as what it has to be, the mean over
-        the events: this is their number times it, and their number.
+        learnt. Where not overridden, the loss is taken as what it has to be, the mean over the events: this is their number times it,
+        and their number.
         """
         loss: Tensor = self(*batch, **generator)
         return loss * len(batch[0]), len(batch[0])
