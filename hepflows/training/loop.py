@@ -68,9 +68,9 @@ def fit(
     written at the end of an epoch, at most every ``checkpoint_seconds``, and at the end; a later call with the same
     arguments goes on from there and ends with the same weights as an uninterrupted one.
 
-    In a ``world`` of several processes, each calls this with the same arguments, and all end with the weights that one process would
-    have found alone, to rounding; with dropout or an objective that draws, of the same distribution. The first process writes the
-    checkpoint, which all of them must be able to read, and reports progress. The number of processes may change when a training goes on.
+    In a ``world`` of several processes, each calls this with the same arguments, and every step is the one that one process would have
+    taken, to rounding; with dropout or an objective that draws, one of the same distribution. The first process writes the checkpoint,
+    which all must be able to read, and reports progress. The number of processes may change when a training goes on.
 
     Args:
         objective: an `Objective`, or any module that returns a scalar loss.

@@ -48,10 +48,10 @@ def call(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=PATHS)
 
 
-def same_model(one: Path, other: Path) -> None:
+def same_model(one: Path, other: Path, tolerance: float) -> None:
     left, right = (load_file(folder / "model.safetensors") for folder in (one, other))
     for name, value in left.items():
-        torch.testing.assert_close(right[name], value, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(right[name], value, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_two_processes_train_the_model_of_one(file: Path, tmp_path: Path) -> Non
     assert done.stdout.count("next: hepflows calorimeter sample") == 1  # one process speaks
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
     assert json.loads((two / "manifest.json").read_text())["processes"] == 2
-    same_model(one, two)
+    same_model(one, two, 1e-9)
     again = call(command("train", file, "--out", two))
     assert again.returncode != 0
     assert again.stderr.count("already holds a run; add --resume") == 1
@@ -86,9 +86,11 @@ def test_ctrl_c_leaves_a_run_that_goes_on(file: Path, tmp_path: Path) -> None:
     assert not (two / "model.safetensors").exists()
     resumed = call(words)
     assert resumed.returncode == 0, resumed.stderr
-    alone = call(command("train", file, "--out", one, settings=longer, processes=1))
-    assert alone.returncode == 0, alone.stderr
-    same_model(one, two)
+    whole = call(command("train", file, "--out", one, settings=longer))
+    assert whole.returncode == 0, whole.stderr
+    same_model(
+        one, two, 0.0
+    )  # as many processes give the same bits; so long a training amplifies the rounding of other sums
 
 
 @pytest.mark.parametrize("rank", [0, 1])
