@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import platform
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Annotated
 
@@ -13,6 +14,8 @@ import typer
 from hepflows import __version__
 from hepflows.console import errors, say
 from hepflows.errors import HepflowsError
+
+_PATIENCE = 5.0
 
 app = typer.Typer(
     name="hepflows",
@@ -94,6 +97,10 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     errors.print(f"error: {message}", markup=False, style="bold red")
+    if (
+        errors.quiet
+    ):  # torchrun ends all processes as soon as one of them ends: the first one shall have said it by then
+        time.sleep(_PATIENCE)
     sys.exit(2)
 
 

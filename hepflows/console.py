@@ -18,6 +18,11 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def silence() -> None:
+    """Print nothing from now on: another process says it."""
+    console.quiet = errors.quiet = True
+
+
 def say(text: str) -> None:
     """Print a line."""
     console.print(text, markup=False)

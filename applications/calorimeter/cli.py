@@ -16,12 +16,28 @@ from hepflows.applications.calorimeter.cli_reweight import reweight
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
 from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
+from hepflows.launch import launched
 
 app = typer.Typer(
     help="Calorimeter showers: generate them and let a classifier judge.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+
+@app.callback()
+def processes(context: typer.Context) -> None:
+    """Calorimeter showers: generate them and let a classifier judge."""
+    rank, size = launched()
+    if rank:
+        console.silence()  # the first process speaks for all
+    if size > 1 and context.invoked_subcommand != "train":
+        message = (
+            f"calorimeter {context.invoked_subcommand} was started in {size} processes, and only train shares its work among them: "
+            "start it without torchrun (sample --shard i/N generates parts)"
+        )
+        raise ConfigError(message)
+
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
 Preset = Annotated[str, typer.Option(help="demo (minutes), paper (CaloFlow v1), or the path of a YAML file.")]
@@ -95,18 +111,22 @@ def train(
     Example: `hepflows calorimeter train 'showers/*_t*.root' --out runs/eplus --preset paper`
 
     A student of it: `hepflows calorimeter train 'showers/*_t*.root' --out runs/student --preset student --teacher runs/eplus`
+
+    In 8 processes: `torchrun --standalone --nproc-per-node 8 -m hepflows.cli calorimeter train showers.hdf5 --out runs/eplus`
     """
     from hepflows.applications.calorimeter import pipeline
     from hepflows.applications.calorimeter.config import load_config
     from hepflows.applications.calorimeter.sample import Split, load_sample
+    from hepflows.training import connect
 
     _use(threads)
     config = load_config(preset, _with_teacher(settings, teacher))
-    with _interruptible(out):
-        showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
-        parts = Split.of(len(showers), config.split, seed)
-        folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
-        pipeline.train(showers, parts, folder, config, seed)
+    with connect() as world, _interruptible(out):
+        with world.together():
+            showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
+            parts = Split.of(len(showers), config.split, seed)
+        folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite, world=world)
+        pipeline.train(showers, parts, folder, config, seed, world)
     console.say(f"model: {out / 'model.safetensors'}; next: hepflows calorimeter sample {out} -n 1000 -o showers.root")
 
 

@@ -19,25 +19,38 @@ from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named
+from hepflows.training.distributed import World
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
 
 
 def open_run(
-    inputs: Paths, out: Path, config: RunConfig, seed: int, *, resume: bool = False, overwrite: bool = False
+    inputs: Paths,
+    out: Path,
+    config: RunConfig,
+    seed: int,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    world: World | None = None,
 ) -> RunFolder:
-    """The folder of a run on these files, new or to be gone on with."""
-    identity = {"config": config.model_dump(), "seed": seed, "data": _fingerprints(inputs)}
-    teacher = teacher_of(config.model)
-    if teacher is not None:
-        identity["teacher"] = checksum(teacher)
-    return RunFolder(out, identity, resume=resume, overwrite=overwrite)
+    """The folder of a run on these files, new or to be gone on with; the first of several processes makes it, and the others join."""
+    world = World() if world is None else world
+    with world.together():
+        identity = {"config": config.model_dump(), "seed": seed, "data": _fingerprints(inputs)}
+        teacher = teacher_of(config.model)
+        if teacher is not None:
+            identity["teacher"] = checksum(teacher)
+        if world.first:
+            folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
+    with world.together():
+        return folder if world.first else RunFolder.joined(out, identity)
 
 
 def train(
-    showers: Showers, parts: Split, run: RunFolder, config: RunConfig, seed: int
+    showers: Showers, parts: Split, run: RunFolder, config: RunConfig, seed: int, world: World | None = None
 ) -> tuple[Any, dict[str, History]]:
-    """Train, or take the model that the run has already; returns it with its loss histories."""
+    """Train, alone or in several processes, or take the model that the run has already; returns it with its loss histories."""
     from hepflows.applications.calorimeter.models.caloflow import CaloFlow
 
     if (run / "model.safetensors").exists():
@@ -54,9 +67,13 @@ def train(
             seed=seed,
             checkpoints=run.path,
             progress=update,
+            world=world,
         )
+    if world is not None and not world.first:
+        return model, histories
     run.write_history(histories)
     run.note(
+        processes=1 if world is None else world.size,
         n_train=len(parts.training),
         n_validation=len(parts.validation),
         train_seconds=round(sum(history.seconds for history in histories.values()), 2),

@@ -4,6 +4,7 @@ from hepflows.training.batches import Batches, TensorBatches
 from hepflows.training.config import TrainingConfig
 from hepflows.training.discflow import DiscFlow
 from hepflows.training.distillation import Distillation
+from hepflows.training.distributed import World, connect
 from hepflows.training.loop import History, fit
 from hepflows.training.objectives import MaximumLikelihood, Objective
 
@@ -16,5 +17,7 @@ __all__ = [
     "Objective",
     "TensorBatches",
     "TrainingConfig",
+    "World",
+    "connect",
     "fit",
 ]

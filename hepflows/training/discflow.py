@@ -12,7 +12,7 @@ from hepflows.bijections.implicit import evaluating
 from hepflows.errors import DomainError
 from hepflows.flow import Flow
 from hepflows.nets import MLP
-from hepflows.training.objectives import MaximumLikelihood, Objective
+from hepflows.training.objectives import MaximumLikelihood, Objective, Sums
 
 
 class DiscFlow(Objective):
@@ -113,10 +113,21 @@ class DiscFlow(Objective):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The loss of events ``x`` (N, D) with ``context`` (N, C) and event ``weights`` (N,), which multiply those of ``D``."""
+        numerator, denominator = DiscFlow.sums(self, x, context, weights)
+        return numerator / denominator
+
+    def sums(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Sums:
         if self.power > 0:
             ratios = (self.power * self.log_weights(x, context)).exp()
             weights = ratios if weights is None else weights * ratios
-        return self.likelihood(x, context, weights)  # type: ignore[no-any-return]
+        return self.likelihood.sums(x, context, weights)
 
     def validation(
         self,
@@ -136,11 +147,18 @@ class DiscFlow(Objective):
         self, x: Tensor, context: Tensor | None = None, weights: Tensor | None = None, *, generator: torch.Generator
     ) -> Tensor | None:
         """Cross entropy of the discriminator, data against as many draws of the flow in the same contexts, in nats."""
+        sums = DiscFlow.auxiliary_sums(self, x, context, weights, generator=generator)
+        return None if sums is None else sums[0] / sums[1]
+
+    def auxiliary_sums(
+        self, x: Tensor, context: Tensor | None = None, weights: Tensor | None = None, *, generator: torch.Generator
+    ) -> Sums | None:
         if self.alpha == 0 or self.epoch < self.start:
             return None
         with evaluating(self.flow):
             drawn = self.flow.sample(len(x) if context is None else (), context, generator=generator)
         logits = self.discriminator(torch.cat([x, drawn]), None if context is None else torch.cat([context, context]))
         labels = torch.cat([torch.ones_like(x[:, 0]), torch.zeros_like(x[:, 0])])
-        balance = None if weights is None else torch.cat([weights, weights]) / weights.mean()
-        return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), labels, balance)
+        both = None if weights is None else torch.cat([weights, weights])
+        total = functional.binary_cross_entropy_with_logits(logits.squeeze(-1), labels, both, reduction="sum")
+        return total, len(labels) if both is None else both.sum()

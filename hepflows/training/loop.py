@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from hepflows.training.checkpoint import (
     save_tensors,
 )
 from hepflows.training.config import TrainingConfig
-from hepflows.training.objectives import Objective
+from hepflows.training.distributed import World
+from hepflows.training.objectives import Sums, as_objective
 from hepflows.training.seeding import generator, seeded_dropout
 
 Progress = Callable[[int, int, str], None]
@@ -58,6 +59,7 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 20.0,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> History:
     """Minimise ``objective(*batch)`` and leave it with the weights of the best validation epoch, in eval mode.
 
@@ -65,6 +67,10 @@ def fit(
     from ``seed`` and the number of the epoch. With a ``checkpoint`` file, the state is
     written at the end of an epoch, at most every ``checkpoint_seconds``, and at the end; a later call with the same
     arguments goes on from there and ends with the same weights as an uninterrupted one.
+
+    In a ``world`` of several processes, each calls this with the same arguments, and every step is the one that one process would have
+    taken, to rounding; with dropout or an objective that draws, one of the same distribution. The first process writes the checkpoint,
+    which all must be able to read, and reports progress. The number of processes may change when a training goes on.
 
     Args:
         objective: an `Objective`, or any module that returns a scalar loss.
@@ -75,21 +81,22 @@ def fit(
         checkpoint: where to keep the state of the training.
         checkpoint_seconds: least time between two checkpoints.
         progress: called after every step.
+        world: the processes that share the work, of `hepflows.training.connect`; this one alone where not given.
 
     Raises:
-        TrainingError: the loss is not finite, or the data hold values that the flow cannot take.
+        TrainingError: the loss is not finite, or the data hold values that the flow cannot take, in any process; or one was lost.
         CheckpointError: the checkpoint belongs to another training.
     """
-    trainer = _Trainer(objective, config, seed, len(batches))
-    if checkpoint is not None and checkpoint.exists():
-        trainer.restore(checkpoint)
+    world = World() if world is None else world
+    trainer = _Trainer(objective, config, seed, len(batches), world)
+    trainer.start(checkpoint)
     started = saved = time.monotonic()
     before = trainer.history.seconds
     for epoch in range(len(trainer.history.train), config.epochs):
-        trainer.run_epoch(epoch, batches, validation, progress)
+        trainer.run_epoch(epoch, batches, validation, progress if world.first else None)
         trainer.history.seconds = before + time.monotonic() - started
         due = epoch == config.epochs - 1 or time.monotonic() - saved > checkpoint_seconds
-        if checkpoint is not None and due:
+        if checkpoint is not None and due and world.first:
             trainer.save(checkpoint)
             saved = time.monotonic()
     objective.load_state_dict(trainer.best)
@@ -97,24 +104,16 @@ def fit(
     return trainer.history
 
 
-class _Plain(Objective):
-    """A module that is nothing but a loss."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *batch: Tensor, generator: torch.Generator) -> Tensor:
-        loss: Tensor = self.module(*batch)
-        return loss
-
-
 class _Trainer:
     """The state of one training."""
 
-    def __init__(self, module: nn.Module, config: TrainingConfig, seed: int, batches_per_epoch: int) -> None:
+    def __init__(
+        self, module: nn.Module, config: TrainingConfig, seed: int, batches_per_epoch: int, world: World
+    ) -> None:
         self.module, self.config, self.seed, self.batches_per_epoch = module, config, seed, batches_per_epoch
-        self.objective = module if isinstance(module, Objective) else _Plain(module)
+        self.world, self.checked = world, world.size == 1
+        world.adopt(list(module.state_dict().values()))
+        self.objective = as_objective(module)
         self.history = History(keep=config.keep)
         self.best: dict[str, Tensor] = copy.deepcopy(module.state_dict())
         auxiliary = self.objective.auxiliary_parameters()
@@ -132,23 +131,39 @@ class _Trainer:
         self.auxiliary = torch.optim.Adam(auxiliary, lr=rate, fused=True) if auxiliary else None
         self.average = None if config.average is None else WeightAverage(learnt, config.average)
 
+    def start(self, checkpoint: Path | None) -> None:
+        """Go on from a checkpoint, if there is one: the same in every process."""
+        with self.world.together():
+            if checkpoint is not None and checkpoint.exists():
+                self.restore(checkpoint)
+        done = len(self.history.train)
+        with self.world.together():
+            if not self.world.adopt([torch.tensor(done)]):
+                message = (
+                    f"{checkpoint}: not every process sees the same checkpoint; put the folder where all can read it"
+                )
+                raise CheckpointError(message)
+
     def run_epoch(self, epoch: int, batches: Batches, validation: Batches, progress: Progress | None) -> None:
         self.module.train()
         self.objective.begin_epoch(epoch)
         total, events = 0.0, 0
         group, rng = self.config.batches_a_step(epoch), self._generator("objective", epoch)
-        with seeded_dropout(self.seed, "dropout", epoch):
+        with seeded_dropout(self.seed, "dropout", epoch, *self.world.stream):
             for index, batch in enumerate(batches.epoch(generator(self.seed, "batches", epoch))):
-                self._auxiliary_step(epoch, index, batch, rng)
+                rows = self.world.rows(batch)
+                where = f"epoch {epoch + 1}, batch {index + 1}"
+                self._auxiliary_step(where, rows, rng)
                 first = index - index % group
                 size = min(group, self.batches_per_epoch - first)
                 if index == first:
                     self.optimizer.zero_grad(set_to_none=True)
-                loss = self._loss(self.objective, epoch, index, batch, rng)
-                (loss / size).backward()
+                share, loss = self._loss(self.objective.sums, where, rows, rng)
+                if share is not None:
+                    torch.autograd.backward(share / size)
                 if index == first + size - 1:
                     self._step(epoch, index)
-                total, events = total + float(loss.detach()) * len(batch[0]), events + len(batch[0])
+                total, events = total + loss * len(batch[0]), events + len(batch[0])
                 if progress is not None:
                     done = epoch * self.batches_per_epoch + index + 1
                     text = f"epoch {epoch + 1}/{self.config.epochs}, loss {total / events:.4g}"
@@ -161,55 +176,83 @@ class _Trainer:
 
     def _generator(self, *names: int | str) -> torch.Generator:
         device = self.parameters[0].device if self.parameters else "cpu"
-        return generator(self.seed, *names, device=device)
+        return generator(self.seed, *names, *self.world.stream, device=device)
 
-    def _loss(self, function: Any, epoch: int, index: int, batch: tuple[Tensor, ...], rng: torch.Generator) -> Any:
-        """The finite value of a loss of the objective, or None where it has none to give."""
-        try:
-            loss = function(*batch, generator=rng)
-        except DomainError as error:
-            message = f"epoch {epoch + 1}, batch {index + 1} of the training data: {error}"
-            raise TrainingError(message) from error
-        if loss is not None and not bool(torch.isfinite(loss)):
-            message = (
-                f"the loss is {loss.item()} in epoch {epoch + 1}, batch {index + 1}: lower learning_rate or set clip_norm, "
-                "and check the training data for extreme values"
-            )
-            raise TrainingError(message)
-        return loss
+    def _loss(
+        self, function: Callable[..., Sums | None], where: str, rows: tuple[Tensor, ...], rng: torch.Generator
+    ) -> tuple[Tensor | None, float]:
+        """The part of this process in a loss (None: it has none), and the loss itself: finite, or an error in every process."""
+        sums, error = None, None
+        if len(rows[0]):
+            try:
+                sums = function(*rows, generator=rng)
+            except DomainError as unfit:
+                error = TrainingError(f"{where} of the training data: {unfit}")
+                error.__cause__ = unfit
+        part = (
+            (math.nan, math.nan) if error else (0.0, 0.0) if sums is None else (float(sums[0].detach()), float(sums[1]))
+        )
+        numerator, denominator, parts = self.world.sum(*part, float(sums is not None or error is not None))
+        if not parts:
+            return None, math.nan
+        loss = numerator / denominator if denominator else math.nan
+        if not math.isfinite(loss):
+            message = f"the loss is {loss} in {where}: lower learning_rate or set clip_norm, and check the training data for extreme values"
+            self.world.agree(error)
+            self.world.agree(TrainingError(message))
+        return None if sums is None else sums[0] / denominator, loss
 
-    def _auxiliary_step(self, epoch: int, index: int, batch: tuple[Tensor, ...], rng: torch.Generator) -> None:
+    def _auxiliary_step(self, where: str, rows: tuple[Tensor, ...], rng: torch.Generator) -> None:
         if self.auxiliary is None:
             return
         self.auxiliary.zero_grad(set_to_none=True)
-        loss = self._loss(self.objective.auxiliary_loss, epoch, index, batch, rng)
-        if loss is not None:
-            loss.backward()
+        share, loss = self._loss(self.objective.auxiliary_sums, where, rows, rng)
+        if share is not None:
+            torch.autograd.backward(share)
+        if math.isfinite(loss):
+            self.world.sum_gradients(self.auxiliary.param_groups[0]["params"])
             self.auxiliary.step()
 
     def _step(self, epoch: int, index: int) -> None:
         rate = self.config.rate(epoch * self.batches_per_epoch + index, self.batches_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * rate
+        self.world.sum_gradients(self.parameters)
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
+        if not self.checked:
+            self._check_buffers()
+
+    def _check_buffers(self) -> None:
+        """What a module learns from its rows other than by gradients would be another in every process."""
+        self.checked = True
+        if not self.world.adopt(list(self.module.buffers())):
+            message = (
+                "a part of the model learns from its own batch, such as BatchNorm does, and would become another in every "
+                "process: train it in one process, without torchrun"
+            )
+            raise TrainingError(message)
 
     def _validate(self, validation: Batches) -> float:
+        """Mean over the events; the processes take turns, batch by batch, since a validation need not be a mean within its batch."""
         self.module.eval()
         total, events = 0.0, 0
         rng = self._generator("objective of the validation")
-        with torch.no_grad():
+        with self.world.together(), torch.no_grad():
             for index, batch in enumerate(validation.epoch(generator(self.seed, "validation"))):
+                if index % self.world.size != self.world.rank:
+                    continue
                 try:
                     loss = float(self.objective.validation(*batch, generator=rng))
                 except DomainError as error:
                     message = f"batch {index + 1} of the validation data: {error}"
                     raise TrainingError(message) from error
                 total, events = total + loss * len(batch[0]), events + len(batch[0])
-        return total / events
+        whole, count = self.world.sum(total, events)
+        return whole / count
 
     def _identity(self) -> dict[str, object]:
         return {

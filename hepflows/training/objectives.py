@@ -1,4 +1,4 @@
-"""What is minimised: modules that return a scalar, so that data-parallel training can wrap them."""
+"""What is minimised: modules that return a scalar, or the two sums that it is made of, so that processes can share a batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.flow import Flow
+
+Sums = tuple[Tensor, Tensor | int]
+"""Numerator and denominator of a loss, sums over the events of a batch."""
 
 
 class Objective(nn.Module):
@@ -33,6 +36,23 @@ class Objective(nn.Module):
     auxiliary_rate: float = 1e-3
     """Learning rate of Adam for the auxiliary parameters."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """A loss that is overridden does not keep the sums of the one before."""
+        super().__init_subclass__(**keywords)
+        for loss, sums in (("forward", "sums"), ("auxiliary_loss", "auxiliary_sums")):
+            if loss in vars(cls) and sums not in vars(cls):
+                setattr(cls, sums, getattr(Objective, sums))
+
+    def sums(self, *batch: Any, **generator: Any) -> Sums:
+        """The loss as numerator and denominator, each a sum over the events, so that several processes can share a batch.
+
+        What the loop minimises; a class that overrides it gives their quotient as its loss. The denominator does not depend on what is
+        learnt. Where not overridden, the loss is taken as what it has to be, the mean over the events: this is their number times it,
+        and their number.
+        """
+        loss: Tensor = self(*batch, **generator)
+        return loss * len(batch[0]), len(batch[0])
+
     def validation(self, *batch: Any, **generator: Any) -> Tensor:
         """The number that compares epochs, a mean over the events of the batch, the lower the better: the loss where not overridden."""
         loss: Tensor = self(*batch, **generator)
@@ -48,6 +68,28 @@ class Objective(nn.Module):
     def auxiliary_loss(self, *batch: Any, **generator: Any) -> Tensor | None:
         """What the auxiliary parameters minimise, or None for no step."""
         return None
+
+    def auxiliary_sums(self, *batch: Any, **generator: Any) -> Sums | None:
+        """The auxiliary loss as numerator and denominator, see `sums`."""
+        loss = self.auxiliary_loss(*batch, **generator)
+        return None if loss is None else (loss * len(batch[0]), len(batch[0]))
+
+
+class _Plain(Objective):
+    """A module that is nothing but a loss."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *batch: Tensor, generator: torch.Generator) -> Tensor:
+        loss: Tensor = self.module(*batch)
+        return loss
+
+
+def as_objective(module: nn.Module) -> Objective:
+    """An objective as it is; another module as the loss that it returns."""
+    return module if isinstance(module, Objective) else _Plain(module)
 
 
 class MaximumLikelihood(Objective):
@@ -74,7 +116,18 @@ class MaximumLikelihood(Objective):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
+        numerator, denominator = MaximumLikelihood.sums(self, x, context, weights)
+        return numerator / denominator
+
+    def sums(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Sums:
         log_prob = self.flow.log_prob(x, context)
         if weights is None:
-            return -log_prob.mean()
-        return -(weights * log_prob).sum() / weights.sum()
+            return -log_prob.sum(), log_prob.numel()
+        return -(weights * log_prob).sum(), weights.sum()

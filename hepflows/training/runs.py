@@ -62,6 +62,24 @@ class RunFolder:
         with replacing(path / "config.yaml") as temporary:
             Path(temporary).write_text(yaml.safe_dump(identity["config"], sort_keys=False))
 
+    @classmethod
+    def joined(cls, path: Path, identity: dict[str, Any]) -> RunFolder:
+        """The run that the first of several processes has opened, for another one: nothing is written.
+
+        Raises:
+            ConfigError: this process sees another run there, or none.
+        """
+        folder = cls.__new__(cls)
+        folder.path = path
+        if not (path / "manifest.json").exists():
+            message = (
+                f"{path}: not every process sees the run; choose an --out that is on a disk which all of them share"
+            )
+            raise ConfigError(message)
+        folder._check(json.loads(json.dumps(identity)), resume=True)
+        folder.manifest = json.loads((path / "manifest.json").read_text())
+        return folder
+
     def _check(self, identity: dict[str, Any], resume: bool) -> None:
         if not resume:
             message = f"{self.path}: already holds a run; add --resume to go on with it or --overwrite to replace it"

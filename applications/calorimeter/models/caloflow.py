@@ -25,7 +25,7 @@ from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import CheckpointError, DomainError
 from hepflows.flow import Flow
-from hepflows.training import History, fit
+from hepflows.training import History, World, fit
 from hepflows.training.batches import Transform
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 from hepflows.training.loop import Progress
@@ -64,8 +64,7 @@ class CaloFlow(nn.Module):
         seed: draws initial weights and permutations.
 
     Raises:
-        DomainError: a kind that the configuration is not of.
-        ConfigError: a student without a teacher, or a teacher of another kind.
+        DomainError, ConfigError: the configuration is of another kind, a student is without a teacher, or a teacher is none.
 
     Example:
         >>> showers = read_showers("data/calorimeter/eplus.hdf5")  # doctest: +SKIP
@@ -137,6 +136,7 @@ class CaloFlow(nn.Module):
         seed: int = 0,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
+        world: World | None = None,
     ) -> dict[str, History]:
         """Train the flows; returns their loss histories under ``energy_flow`` and ``shower_flow``, of a student the latter alone.
 
@@ -145,11 +145,11 @@ class CaloFlow(nn.Module):
         Args:
             showers: the training set; its voxels may be a view of a file larger than the memory.
             validation: chooses the weights that are kept.
-            rows: the showers of the training set that are meant, all where not given.
-            validation_rows: the same of the validation set, which may then be one sample with the training set.
+            rows, validation_rows: the showers of each that are meant, all where not given; both sets may then be one sample.
             seed: of order, noise and dropout.
-            checkpoints: a folder; a call that was interrupted goes on from what it left there, to the same result.
+            checkpoints: a folder; an interrupted call goes on from what it left there, to the same result.
             progress: called after every step.
+            world: the processes that share the work, see `hepflows.fit`; all of them have the same showers.
 
         Raises:
             DataError: showers of another geometry, or without a column that the model is conditioned on.
@@ -176,6 +176,7 @@ class CaloFlow(nn.Module):
                 seed=derive(seed, name),
                 checkpoint=None if checkpoints is None else checkpoints / f"checkpoint_{name}.safetensors",
                 progress=_named(progress, name.replace("_", " ")),
+                world=world,
             )
         return histories
 
@@ -214,8 +215,7 @@ class CaloFlow(nn.Module):
         """As `sample`, block by block, in flat memory whatever the number of showers.
 
         Args:
-            showers: as of `sample`.
-            seed, energies, columns, progress: as of `sample`.
+            showers, seed, energies, columns, progress: as of `sample`.
             shard: (i, n): of n shards, counted from 0, generate the i-th; all shards together are the sample of one call.
         """
         spread = Spread.parse(energies, "energies") if isinstance(energies, str) else energies
