@@ -79,6 +79,11 @@ class Incident(nn.Module):
             message = f"the number of showers must be at least 1, got {n}"
             raise DomainError(message)
         energies = None if isinstance(showers, int) else np.asarray(showers, dtype=np.float64)
+        if energies is None and spread is None and not self.quantiles.any():
+            message = (
+                "the model has not been trained and knows no incident energies: fit it first, or say which energies"
+            )
+            raise DomainError(message)
         if energies is not None and (energies.ndim != 1 or not np.isfinite(energies).all() or (energies <= 0).any()):
             message = "incident energies must be a list of positive numbers in GeV"
             raise DomainError(message)

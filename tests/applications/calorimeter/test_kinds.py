@@ -143,7 +143,7 @@ def test_conditions_need_their_columns_and_species() -> None:
     with pytest.raises(ConfigError, match=r"give model\.species"):
         small("model.conditions=[pdg]")
     with pytest.raises(DomainError, match="conditioned on the energy alone"):
-        small().sample(3, seed=0, columns={"pdg": 22})
+        small().sample(3, seed=0, energies="10", columns={"pdg": 22})
 
 
 def test_directions_are_continuous_across_the_turn_of_the_angle() -> None:
@@ -171,6 +171,12 @@ def test_shards_together_are_the_sample_of_one_process(kind: list[str], monkeypa
         np.testing.assert_array_equal(together.columns["pdg"], whole.columns["pdg"])
     with pytest.raises(DomainError, match="shard 4 of 4 does not exist: count from 0 to 3"):
         next(model.iterate_samples(83, seed=5, shard=(4, 4)))
+
+
+def test_an_untrained_model_says_so() -> None:
+    with pytest.raises(DomainError, match="has not been trained"):
+        small().sample(3, seed=0)
+    assert len(small().sample(3, energies="10", seed=0)) == 3
 
 
 def test_energies_of_a_spread() -> None:
