@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.challenge import weights_of
+from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import OBSERVABLES, Observable, observables
 from hepflows.applications.calorimeter.report_text import number, short
 from hepflows.applications.calorimeter.showers import Showers

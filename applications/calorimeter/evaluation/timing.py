@@ -131,14 +131,15 @@ def cpu_name() -> str:
 
 def rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The times for a terminal."""
-    table: list[tuple[str, ...]] = [("batch", "ms a shower", "spread", "repeats")]
-    for one in found["batches"]:
-        table.append(
+    return [
+        ("batch", "ms a shower", "spread", "repeats"),
+        *(
             (
                 f"{one['batch']:,}",
                 f"{one['ms_per_shower']:.3g}",
                 f"± {one['ms_per_shower_spread']:.2g}",
                 str(one["repeats"]),
             )
-        )
-    return table
+            for one in found["batches"]
+        ),
+    ]
