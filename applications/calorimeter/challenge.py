@@ -175,6 +175,7 @@ def challenge_separations(generated: Showers, reference: Showers, *, seed: int =
             found[name] = _inside(*values, edges, weights)
     if reference.voxels.max(initial=0.0) > cut:
         edges = np.geomspace(cut, reference.voxels.max(), 50)
+        edges[-1] = np.nextafter(edges[-1], np.inf)  # the largest voxel belongs to the last bin
         counts = [weighted_counts(sample, edges)[:, 1:-1] for sample in (generated, reference)]
         if all(one.sum() > 0 for one in counts):
             found["voxel_energy"] = separation_of_counts(*counts, rng=numpy_generator(seed, "challenge voxels"))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hepflows import console
 from hepflows.applications.calorimeter.data import read_showers
 from hepflows.applications.calorimeter.evaluation.context import Context, published_context, published_dataset
@@ -51,6 +53,7 @@ def evaluate_files(
         ConfigError, DataError: something is wrong with an option or a file; nothing has been written then.
     """
     _refuse_run(out)
+    _refuse_device(device)
     paths = named_paths(samples)
     truth = read_showers(reference, geometry=geometry, n=n)
     tests = classifiers(suite, protocols, truth)
@@ -101,6 +104,18 @@ def evaluate_files(
         title=f"{', '.join(map(file_names, paths.values()))} against {file_names(reference)}",
     )
     return found, context
+
+
+def _refuse_device(device: str | None) -> None:
+    """A device that is not there is known before anything is read."""
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split(".")[0].split())
+        message = f"--device {device}: cannot be used here ({reason}); leave the option out to train on the processor"
+        raise ConfigError(message) from None
 
 
 def _refuse_run(out: Path) -> None:

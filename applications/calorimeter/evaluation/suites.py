@@ -11,6 +11,7 @@ from hepflows.applications.calorimeter.challenge import (
     challenge_separations,
     high_level_features,
     log_voxels,
+    weights_of,
 )
 from hepflows.applications.calorimeter.features import Which
 from hepflows.applications.calorimeter.metrics import (
@@ -76,7 +77,7 @@ class Pair:
 
         Raises:
             ConfigError: there is no such suite.
-            DataError: geometries differ, or there are too few showers for the suite.
+            DataError: geometries differ, there are too few showers for the suite, or weights with which it cannot be measured.
         """
         if suite not in get_args(Suite):
             message = f"there is no suite {suite!r}: choose one of {', '.join(get_args(Suite))}"
@@ -89,6 +90,12 @@ class Pair:
                 message = (
                     f"the {name} sample has {len(one)} showers{left}, but the suite {suite!r} needs {least}: use more, "
                     "or --suite quick, which needs 10"
+                )
+                raise DataError(message)
+            weights = weights_of(one)
+            if suite != "quick" and weights is not None and weights.min() < 0:
+                message = (
+                    f"the {name} sample has negative weights, with which no classifier can learn: unweight it, or use --suite quick"
                 )
                 raise DataError(message)
         return cls(parts[0], parts[1], len(generated), len(reference), parts[2])
