@@ -44,6 +44,15 @@ FEATURES: dict[str, Which] = {
 """The input that belongs to each protocol."""
 
 
+def features_of(protocol: ClassifierProtocol) -> Which:
+    """The input that belongs to a protocol; to one of your own what suits the way it scales.
+
+    >>> features_of(ClassifierProtocol("mine", inputs="robust"))
+    'both'
+    """
+    return FEATURES.get(protocol.name, "voxels" if protocol.inputs == "raw" else "both")
+
+
 def classifier_test(
     generated: Showers,
     reference: Showers,
@@ -94,7 +103,7 @@ def classifier_test(
         floor_reference, reference_left, _ = share_out(floor_reference, reference, seed)
         reference = reference_left
     rules = named(protocol)
-    which = features or FEATURES.get(rules.name, "voxels" if rules.inputs == "raw" else "both")
+    which = features or features_of(rules)
     return classifier.classifier_test(
         classifier_features(generated, which),
         classifier_features(reference, which),

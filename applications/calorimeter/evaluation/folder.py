@@ -18,6 +18,7 @@ from hepflows.applications.calorimeter.metrics import Curves
 from hepflows.applications.calorimeter.pipeline import file_names, fingerprints
 from hepflows.applications.calorimeter.report import write_report
 from hepflows.errors import ConfigError
+from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.training.runs import RunFolder
 
 _OF_A_RUN = ("model.safetensors", "generated.*", "history.csv", "checkpoint_*.safetensors")
@@ -29,7 +30,7 @@ def evaluate_files(
     out: Path,
     *,
     suite: Suite = "standard",
-    protocols: Sequence[str] = ("standardised",),
+    protocols: Sequence[str | ClassifierProtocol] = ("standardised",),
     repeats: int = 3,
     seed: int = 1,
     geometry: str | None = None,
@@ -63,7 +64,11 @@ def evaluate_files(
     folder = RunFolder(
         out,
         {
-            "config": {"suite": suite, "verdict": {"protocols": list(protocols), "repeats": repeats}, "n": n},
+            "config": {
+                "suite": suite,
+                "verdict": {"protocols": [named(one).name for one in protocols], "repeats": repeats},
+                "n": n,
+            },
             "seed": seed,
             "data": [*(one for path in paths.values() for one in fingerprints(path)), *fingerprints(reference)],
         },

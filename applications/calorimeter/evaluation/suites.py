@@ -15,11 +15,11 @@ from hepflows.applications.calorimeter.challenge import (
 )
 from hepflows.applications.calorimeter.features import Which
 from hepflows.applications.calorimeter.metrics import (
-    FEATURES,
     Curves,
     Progress,
     classifier_test,
     curves_of,
+    features_of,
     separation_keys,
     separations,
     share_out,
@@ -30,7 +30,7 @@ from hepflows.metrics import fpd, kpd, prdc
 from hepflows.metrics.classifier import FEWEST
 from hepflows.metrics.floors import with_floor
 from hepflows.metrics.pairs import scaled_pair
-from hepflows.metrics.protocol import named
+from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.training.seeding import derive
 
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ class Pair:
                 raise DataError(message)
             weights = weights_of(one)
             if suite != "quick" and weights is not None and weights.min() < 0:
-                message = (
-                    f"the {name} sample has negative weights, with which no classifier can learn: unweight it, or use --suite quick"
-                )
+                message = f"the {name} sample has negative weights, with which no classifier can learn: unweight it, or use --suite quick"
                 raise DataError(message)
         return cls(parts[0], parts[1], len(generated), len(reference), parts[2])
 
 
-def classifiers(suite: Suite, protocols: Sequence[str], reference: Showers) -> dict[str, tuple[str, Which]]:
+def classifiers(
+    suite: Suite, protocols: Sequence[str | ClassifierProtocol], reference: Showers
+) -> dict[str, tuple[ClassifierProtocol, Which]]:
     """The classifier tests of a suite by name: (protocol, features), those asked for first.
 
     Raises:
@@ -111,15 +111,16 @@ def classifiers(suite: Suite, protocols: Sequence[str], reference: Showers) -> d
     >>> list(classifiers("standard", ["standardised", "caloflow"], showers))
     ['standardised', 'caloflow']
     """
-    rules = [named(protocol).name for protocol in protocols]  # a wrong one is known in every suite
+    asked = [named(protocol) for protocol in protocols]  # a wrong one is known in every suite
     if suite == "quick":
         return {}
-    tests: dict[str, tuple[str, Which]] = {name: (name, FEATURES[name]) for name in rules}
+    tests = {rules.name: (rules, features_of(rules)) for rules in asked}
     if suite == "full":
-        tests |= {name: test for name, test in _CLASSIFIERS.items() if test not in tests.values()}
+        published = {name: (named(protocol), features) for name, (protocol, features) in _CLASSIFIERS.items()}
+        tests |= {name: test for name, test in published.items() if test not in tests.values()}
         resnet = _RESNETS.get(challenge_dataset(reference.geometry) or "")
         if resnet:
-            tests[resnet] = (resnet, "calochallenge-low")
+            tests[resnet] = (named(resnet), "calochallenge-low")
     return tests
 
 
@@ -127,7 +128,7 @@ def measure(
     pair: Pair,
     *,
     suite: Suite = "standard",
-    protocols: Sequence[str] = ("standardised",),
+    protocols: Sequence[str | ClassifierProtocol] = ("standardised",),
     repeats: int = 3,
     seed: int = 0,
     device: torch.device | str | None = None,

@@ -56,7 +56,9 @@ def by_hand(layer: object, voxels: np.ndarray, cut: float) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("geometry", "cut"), [(PHOTONS, 1.0), (ELECTRONS, 0.0151515), (CALOGAN, 0.0)], ids=["photons", "electrons", "CaloGAN"]
+    ("geometry", "cut"),
+    [(PHOTONS, 1.0), (ELECTRONS, 0.0151515), (CALOGAN, 0.0)],
+    ids=["photons", "electrons", "CaloGAN"],
 )
 def test_high_level_features_are_those_of_a_loop_over_voxels(geometry: Geometry, cut: float) -> None:
     showers = fake_showers(geometry, 4, seed=3)
