@@ -164,15 +164,15 @@ def challenge_separations(generated: Showers, reference: Showers, *, seed: int =
         edges = _edges(name, truth, dataset, cut)
         if edges is not None:
             found[name] = _inside(pair[0][name], truth, edges, weights)
-    responses = [
+    response, true_response = (
         one["energy_total"] / (1e3 * sample.energies) for one, sample in zip(pair, (generated, reference), strict=True)
-    ]
-    found["e_tot_over_e_inc"] = _inside(*responses, np.linspace(0.5, 1.5, 101), weights)
+    )
+    found["e_tot_over_e_inc"] = _inside(response, true_response, np.linspace(0.5, 1.5, 101), weights)
     for name, edges, low, high in _energies(dataset):
-        rows = [(one.energies * 1e3 >= low) & (one.energies * 1e3 < high) for one in (generated, reference)]
-        if all(row.any() for row in rows):
-            values = [np.where(row, one, np.nan) for row, one in zip(rows, responses, strict=True)]
-            found[name] = _inside(*values, edges, weights)
+        rows, true_rows = ((one.energies * 1e3 >= low) & (one.energies * 1e3 < high) for one in (generated, reference))
+        if rows.any() and true_rows.any():
+            values = np.where(rows, response, np.nan), np.where(true_rows, true_response, np.nan)
+            found[name] = _inside(values[0], values[1], edges, weights)
     if reference.voxels.max(initial=0.0) > cut:
         edges = np.geomspace(cut, reference.voxels.max(), 50)
         edges[-1] = np.nextafter(edges[-1], np.inf)  # the largest voxel belongs to the last bin
@@ -230,5 +230,5 @@ def _energies(dataset: str) -> Iterator[tuple[str, Array, float, float]]:
 
 
 def _inside(first: Array, second: Array, edges: Array, weights: tuple[Array | None, Array | None]) -> Separation:
-    kept = [np.where((one >= edges[0]) & (one <= edges[-1]), one, np.nan) for one in (first, second)]
+    kept = (np.where((one >= edges[0]) & (one <= edges[-1]), one, np.nan) for one in (first, second))
     return separation(*kept, edges=edges, weights=weights)

@@ -128,7 +128,7 @@ def use_threads(threads: int | None) -> None:
 def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
     """All figures, and published ones under a heading of their own."""
     from hepflows.applications.calorimeter.metrics import worst_separations
-    from hepflows.applications.calorimeter.report_tables import figures
+    from hepflows.applications.calorimeter.report_tables import figures, left_out
 
     table = figures(found)
     if table:
@@ -138,10 +138,8 @@ def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
         console.table(worst_separations(metrics))
         if metrics["n_shared"]:
             console.say(f"{metrics['n_shared']:,} showers stood in both files and were dealt out, half to each")
-        for what, reason in metrics["skipped"].items():
-            console.say(f"{what.replace('_', ' ')} not measured: {reason}")
-        if metrics["without_weights"]:
-            console.say(f"sample weights are used, except by {', '.join(metrics['without_weights'])}")
+    for sentence in left_out(found):
+        console.say(sentence)
     if context:
         console.say(f"\n{context.title}: published, not measured here, as context")
         console.table([tuple(row) for row in [context.header, *context.own, *context.published]])

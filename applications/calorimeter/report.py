@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hepflows.applications.calorimeter.evaluation.context import Context
 from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions
-from hepflows.applications.calorimeter.report_tables import figures, separation_table
+from hepflows.applications.calorimeter.report_tables import counts, figures, left_out, separation_table
 from hepflows.applications.calorimeter.report_text import cards, count, notices, number, verdict
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
@@ -112,16 +112,12 @@ def _write_verdict(report: Report, metrics: Metrics, showers: Mapping[str, Showe
 
 
 def _write_figures(report: Report, metrics: Metrics, reference: str, context: Context | None) -> None:
-    table = figures(metrics, reference)
+    table = figures(metrics)
     if table:
         report.section("Figures")
-        report.table(*table)
-        for sample, one in metrics.items():
-            for name, reason in (one.get("skipped") or {}).items():
-                report.paragraph(f"{sample}, {name.replace('_', ' ')} not measured: {reason}.")
-            if one.get("without_weights"):
-                names = ", ".join(name.replace("_", " ") for name in one["without_weights"])
-                report.paragraph(f"{sample}: sample weights are used, except by {names}, which take all showers alike.")
+        report.table(*table, caption=counts(metrics, reference))
+        for sentence in left_out(metrics):
+            report.paragraph(sentence)
     if context:
         report.section("Published numbers")
         report.paragraph(

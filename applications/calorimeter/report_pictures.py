@@ -104,7 +104,7 @@ def distributions(
     reference = next(iter(showers))
     layers = shown_layers(showers[reference].geometry)
     values = {name: observables(sample) for name, sample in showers.items()}
-    weights = {name: found for name, sample in showers.items() if (found := weights_of(sample)) is not None}
+    weights = {name: one for name, sample in showers.items() if (one := weights_of(sample)) is not None}
     pictures: dict[str, list[Picture]] = {}
     for name in sorted(values[reference], key=_place):
         family, layer = _split(name)

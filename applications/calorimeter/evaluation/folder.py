@@ -94,8 +94,8 @@ def evaluate_files(
         if len(pairs) == 1:
             curves = roc
         elif roc:  # one floor stands for all, the power check for none
-            curves[name] = roc["generated"]
-            curves.setdefault("floor", roc["floor"])
+            floor = curves.pop("floor", roc["floor"])
+            curves |= {name: roc["generated"], "floor": floor}
     context = published_context(dataset, found)
     several = {"reference": true_name, "samples": found}
     folder.write_json("metrics.json", next(iter(found.values())) if len(found) == 1 else several)

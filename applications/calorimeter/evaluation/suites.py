@@ -199,11 +199,11 @@ def _distances(pair: Pair, seed: int, skipped: dict[str, str], steps: _Steps) ->
     steps.done(1, "FPD")
     found["kpd"] = _attempt("kpd", kpd, *high, seed, skipped)
     steps.done(1, "KPD")
-    few = [one[:PRDC_EVENTS] for one in scaled_pair(*high)]
-    found["prdc_high"] = _attempt("prdc_high", prdc, *few, seed, skipped)
+    fake, truth = (one[:PRDC_EVENTS] for one in scaled_pair(*high))
+    found["prdc_high"] = _attempt("prdc_high", prdc, fake, truth, seed, skipped)
     steps.done(1, "precision and recall")
-    few = [log_voxels(one[:PRDC_EVENTS]) for one in (pair.generated, pair.reference)]
-    found["prdc_low"] = _attempt("prdc_low", prdc, *few, seed, skipped)
+    fake, truth = (log_voxels(one[:PRDC_EVENTS]) for one in (pair.generated, pair.reference))
+    found["prdc_low"] = _attempt("prdc_low", prdc, fake, truth, seed, skipped)
     steps.done(1, "precision and recall of voxels")
     return found
 
