@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hepflows.applications.calorimeter.challenge import weights_of
 from hepflows.applications.calorimeter.evaluation.context import Context
 from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions
 from hepflows.applications.calorimeter.report_tables import counts, figures, left_out, separation_table
@@ -229,5 +230,6 @@ def _write_origin(report: Report, showers: Mapping[str, Showers], manifest: Mapp
 
 def _sample_row(name: str, sample: Showers) -> list[str]:
     low, high = float(sample.energies.min()), float(sample.energies.max())
-    response = float(np.mean(sample.layer_energies.sum(axis=1) / (1e3 * sample.energies)))
+    responses = sample.layer_energies.sum(axis=1) / (1e3 * sample.energies)
+    response = float(np.average(responses, weights=weights_of(sample)))
     return [name, count(len(sample)), f"{low:.3g} – {high:.3g}", f"{response:.4f}"]
