@@ -201,6 +201,6 @@ def _interruptible(out: Path) -> Iterator[None]:
 
 
 def _table(metrics: dict[str, Any]) -> None:
-    from hepflows.applications.calorimeter.metrics import summary
+    from hepflows.applications.calorimeter.report_text import summary
 
     console.table(summary(metrics))

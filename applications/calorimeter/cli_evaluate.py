@@ -127,8 +127,8 @@ def use_threads(threads: int | None) -> None:
 
 def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
     """All figures, and published ones under a heading of their own."""
-    from hepflows.applications.calorimeter.metrics import worst_separations
     from hepflows.applications.calorimeter.report_tables import figures, left_out
+    from hepflows.applications.calorimeter.report_text import worst_separations
 
     table = figures(found)
     if table:

@@ -21,7 +21,7 @@ from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named
-from hepflows.metrics.result import POWER_NEEDED, ClassifierResult
+from hepflows.metrics.result import ClassifierResult
 from hepflows.metrics.samples import two_halves
 from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
 from hepflows.training.seeding import derive, numpy_generator
@@ -261,41 +261,3 @@ def curves_of(result: ClassifierResult) -> Curves:
     """The ROC curves of a classifier test by name: generated, floor, power check."""
     parts = {"generated": result.test, "floor": result.floor, "power check": result.power}
     return {name: (part.fpr, part.tpr) for name, part in parts.items() if part is not None}
-
-
-def summary(metrics: Mapping[str, Any], *, worst: int = 3) -> list[tuple[str, str, str]]:
-    """The verdict for a terminal: rows of quantity, value and remark.
-
-    Args:
-        metrics: what :func:`evaluate` gives, with or without what a run adds.
-        worst: how many observables, those that differ most.
-    """
-    rows: list[tuple[str, str, str]] = []
-    if metrics.get("auc") is not None:
-        counts = " + ".join(f"{metrics[f'n_classifier_{part}']:,}" for part in ("train", "select", "score"))
-        rows.append(
-            ("AUC", _with_error(metrics, "auc"), f"{counts} a class, {metrics['classifier_repeats']} trainings")
-        )
-    if metrics.get("auc_floor") is not None:
-        rows.append(("AUC floor", _with_error(metrics, "auc_floor"), "two true samples"))
-    if metrics.get("power_auc") is not None:
-        remark = "passed" if metrics["power_ok"] else "FAILED, the classifier is too weak to judge"
-        rows.append(("power check", f"{metrics['power_auc']:.3f}", f"{remark} (needs {POWER_NEEDED})"))
-    if metrics.get("n_shared"):
-        rows.append(("in both files", f"{metrics['n_shared']:,}", "showers, dealt out, half to each"))
-    if "train_seconds" in metrics:
-        rows.append(("training", f"{metrics['train_seconds']:.0f} s", f"{metrics['n_train']:,} showers"))
-    if "ms_per_shower" in metrics:
-        rows.append(("generation", f"{metrics['ms_per_shower']:.3g} ms", "a shower"))
-    return rows + worst_separations(metrics, worst)
-
-
-def worst_separations(metrics: Mapping[str, Any], worst: int = 3) -> list[tuple[str, str, str]]:
-    """Rows of the observables that differ most, beyond their floors."""
-    values, floors = metrics.get("separation", {}), metrics.get("separation_floor", {})
-    largest = sorted(values, key=lambda name: values[name] - floors[name], reverse=True)[:worst]
-    return [(f"separation {name}", f"{values[name]:.4f}", f"floor {floors[name]:.4f}") for name in largest]
-
-
-def _with_error(metrics: Mapping[str, Any], key: str) -> str:
-    return f"{metrics[key]:.3f} ± {metrics[f'{key}_std']:.3f}"
