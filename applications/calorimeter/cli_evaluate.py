@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,7 +133,7 @@ def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
 
     table = figures(found)
     if table:
-        console.table([tuple(table[0]), *map(tuple, table[1])])
+        _columns([table[0], *table[1]])
     for name, metrics in found.items():
         console.say(f"\n{name}: {metrics.get('verdict', 'largest separations')}")
         console.table(worst_separations(metrics))
@@ -141,7 +142,15 @@ def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
     for sentence in left_out(found):
         console.say(sentence)
     if context:
-        console.say(f"\n{context.title}: published, not measured here, as context")
-        console.table([tuple(row) for row in [context.header, *context.own, *context.published]])
+        console.say(f"\n{context.title}: published, not measured here, as context; errors stand in the report")
+        short = [[cell.split(" ± ")[0] for cell in row] for row in [*context.own, *context.published]]
+        _columns([context.header, *short])
         console.say(context.caveat)
     console.say("")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> None:
+    """A table whose names are never cut, however narrow the terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

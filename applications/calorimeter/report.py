@@ -122,8 +122,8 @@ def _write_figures(report: Report, metrics: Metrics, reference: str, context: Co
     if context:
         report.section("Published numbers")
         report.paragraph(
-            f"{context.title}: published, not measured here. {context.caveat} A dash in a row of this evaluation: not measured by "
-            "the published protocol."
+            f"{context.title}: published, not measured here. {context.caveat} A dash in a row of this evaluation (here): not "
+            "measured by the published protocol. AUC low is that of voxels, high that of high-level features."
         )
         report.table(context.header, [*context.own, *context.published])
 

@@ -12,15 +12,16 @@ import numpy as np
 from hepflows.applications.calorimeter.challenge import challenge_dataset
 from hepflows.applications.calorimeter.geometry import CALOGAN
 from hepflows.applications.calorimeter.published import METRICS, PublishedRow, published_rows
+from hepflows.applications.calorimeter.report_text import number, plus_minus
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
 
 _PARTICLES = {"e+": "eplus", "gamma": "gamma", "pi+": "piplus", "-11": "eplus", "22": "gamma", "211": "piplus"}
 
 _COLUMNS = {
-    "auc_low": "AUC, voxels",
-    "auc_high": "AUC, high level",
-    "auc_resnet": "AUC, 3-D network",
+    "auc_low": "AUC low",
+    "auc_high": "AUC high",
+    "auc_resnet": "AUC 3-D",
     "fpd": "FPD × 10³",
     "kpd": "KPD × 10³",
     "precision": "precision",
@@ -84,7 +85,7 @@ def published_context(dataset: str | None, metrics: Mapping[str, Mapping[str, An
 
     >>> found = published_context("calogan_eplus", {"mine": {"suite": "standard", "classifiers": {}}})
     >>> found.own, found.published[1]
-    ([['mine (this evaluation)', '–']], ['CaloFlow v1 teacher', '0.859 ± 0.010'])
+    ([['mine (here)', '–']], ['CaloFlow v1 teacher', '0.859 ± 0.010'])
     """
     if dataset is None or all(one.get("suite", "quick") == "quick" for one in metrics.values()):
         return None
@@ -95,9 +96,7 @@ def published_context(dataset: str | None, metrics: Mapping[str, Mapping[str, An
     return Context(
         title=first.dataset,
         header=["", *(_COLUMNS[key] for key in found)],
-        own=[
-            [f"{name} (this evaluation)", *(_own(one, key, dataset) for key in found)] for name, one in metrics.items()
-        ],
+        own=[[f"{name} (here)", *(_own(one, key, dataset) for key in found)] for name, one in metrics.items()],
         published=[[model, *(cells.get((model, key), "–") for key in found)] for model in models],
         caveat=f"{first.source}. {first.caveat}.",
     )
@@ -110,9 +109,8 @@ def _rows(dataset: str, key: str) -> tuple[PublishedRow, ...]:
         return ()
 
 
-def _text(value: float | None, error: float | None, key: str) -> str:
-    if value is None:
-        return "–"
+def _text(value: float, error: float | None, key: str) -> str:
+    """As it was printed."""
     digits = ".3f" if key.startswith("auc") else ".3g" if METRICS[key][1] == "" else ".4g"
     spread = "" if not error else f" ± {error:{digits if key.startswith('auc') else '.2g'}}"
     return f"{value:{digits}}{spread}".replace("-", "−")
@@ -124,11 +122,13 @@ def _own(metrics: Mapping[str, Any], key: str, dataset: str) -> str:
     if key.startswith("auc"):
         names = {"auc_low": "calochallenge_low", "auc_high": "calochallenge_high"}
         name = "caloflow" if dataset.startswith("calogan") else names.get(key, f"calochallenge-resnet-ds{dataset[-1]}")
-        test = tests.get(name) or (tests.get("calochallenge") if key == "auc_low" else None) or {}
-        return _text(test.get("auc"), test.get("auc_std"), key)
+        test = tests.get(name) or (tests.get("calochallenge") if key == "auc_low" else None)
+        return _rounded(test, "auc", "auc_std")
     if key in ("fpd", "kpd"):
-        one = metrics.get(key) or {}
-        value, error = one.get("value"), one.get("error")
-        return _text(None if value is None else 1e3 * value, None if error is None else 1e3 * error, key)
-    low = metrics.get("prdc_low") or {}
-    return _text(low.get(key), low.get(f"{key}_error"), key)
+        return _rounded(metrics.get(key), "value", "error", 1e3)
+    return _rounded(metrics.get("prdc_low"), key, f"{key}_error")
+
+
+def _rounded(values: Mapping[str, Any] | None, key: str, error: str, factor: float = 1.0) -> str:
+    value, spread = number(values or {}, key), number(values or {}, error)
+    return "–" if value is None else plus_minus(factor * value, None if spread is None else factor * spread)
