@@ -13,6 +13,7 @@ from fake_showers import fake_showers
 from toy_calorimeter import toy_showers
 
 from hepflows.applications.calorimeter import GEOMETRIES, Showers, read_showers
+from hepflows.applications.calorimeter.evaluation.context import published_context
 from hepflows.applications.calorimeter.evaluation.suites import Pair, classifiers, measure
 from hepflows.errors import ConfigError
 from hepflows.metrics import PROTOCOLS
@@ -135,3 +136,29 @@ def test_weights_are_used_and_said_where_not() -> None:
     assert results["with"]["without_weights"] == ["fpd", "kpd", "prdc_low", "prdc_high"]
     assert results["without"]["without_weights"] == []
     assert results["with"]["fpd"] == results["without"]["fpd"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "published"),
+    [
+        ("calochallenge-1-photons", {"AUC low", "AUC high", "precision", "recall", "density", "coverage"}),
+        pytest.param("calochallenge-2", {"AUC low", "AUC high", "AUC 3-D", "density"}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_full_suite_fills_the_table_of_the_challenge(
+    dataset: str, published: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With networks that learn nothing in their single epoch: their numbers mean nothing, their places do."""
+    for name, rules in list(PROTOCOLS.items()):
+        monkeypatch.setitem(PROTOCOLS, name, replace(rules, epochs=1, hidden=(4,) if rules.hidden else ()))
+    pair = Pair.of(*(fake_showers(GEOMETRIES[dataset], 110, seed=seed) for seed in (1, 2)), "full", 1)
+    found, curves = measure(pair, suite="full", repeats=2, seed=1)
+    assert set(curves) == {"generated", "floor", "power check"}
+    assert found["auc"] == found["classifiers"]["standardised"]["auc"]
+    assert all(one["auc_floor"] is not None for one in found["classifiers"].values())
+    assert len({json.dumps(one["aucs"]) for one in found["classifiers"].values()}) == len(found["classifiers"])
+    assert found["separation_calochallenge"]["e_tot_over_e_inc"] >= 0
+    table = published_context(dataset.replace("-", "_"), {"mine": found})
+    assert table is not None
+    own = dict(zip(table.header, table.own[0], strict=True))
+    assert {name for name in published if own[name] != "–"} == published
