@@ -158,6 +158,7 @@ def judge(
     folder: RunFolder, training: Showers, test: Showers, histories: dict[str, History], config: RunConfig, seed: int
 ) -> dict[str, Any]:
     """The verdict on what a run generated, against test showers that its model has never seen."""
+    from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
@@ -175,6 +176,8 @@ def judge(
     known = ("n_train", "n_validation", "train_seconds", "ms_per_shower")
     metrics = {**metrics, **{key: folder.manifest[key] for key in known}}
     folder.write_json("metrics.json", metrics)
+    names = [file["name"] for file in folder.manifest["identity"]["data"]]
+    dataset = published_dataset(test, names[0])
     write_report(
         folder / "report.html",
         showers={"Geant4": test, "CaloFlow": generated},
@@ -184,7 +187,8 @@ def judge(
         },
         roc=curves,
         manifest=folder.manifest,
-        title=f"CaloFlow on {', '.join(file['name'] for file in folder.manifest['identity']['data'])}",
+        context=published_context(dataset, {"CaloFlow": {"classifiers": {config.verdict.protocol: metrics}}}),
+        title=f"CaloFlow on {', '.join(names)}",
     )
     return metrics
 

@@ -40,6 +40,8 @@ def counts(metrics: Metrics, reference: str) -> str:
     parts = []
     for name, one in metrics.items():
         text = f"{name}: {count(number(one, 'n_generated'))} showers against {count(number(one, 'n_reference'))} of {reference}"
+        if number(one, "n_shared"):
+            text += f", {count(number(one, 'n_shared'))} of them in both and dealt out, half to each"
         if number(one, "n_classifier_train") is not None:
             numbers = " + ".join(count(number(one, f"n_classifier_{part}")) for part in ("train", "select", "score"))
             text += f"; classifiers train, select and score with {numbers} a class"

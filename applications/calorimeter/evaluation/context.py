@@ -87,7 +87,7 @@ def published_context(dataset: str | None, metrics: Mapping[str, Mapping[str, An
     >>> found.own, found.published[1]
     ([['mine (here)', '–']], ['CaloFlow v1 teacher', '0.859 ± 0.010'])
     """
-    if dataset is None or all(one.get("suite", "quick") == "quick" for one in metrics.values()):
+    if dataset is None or all(one.get("suite") == "quick" for one in metrics.values()):
         return None
     found = {key: rows for key in _COLUMNS if (rows := _rows(dataset, key))}
     models = list(dict.fromkeys(row.model for rows in found.values() for row in rows))
