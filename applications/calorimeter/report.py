@@ -99,9 +99,10 @@ def _subtitle(showers: Mapping[str, Showers]) -> str:
 def _write_verdict(report: Report, metrics: Metrics, showers: Mapping[str, Showers]) -> None:
     reference, *samples = showers
     report.section("Verdict")
-    for sample in samples:
+    judged = [sample for sample in samples if number(metrics[sample], "auc") is not None] or samples[:1]
+    for sample in judged:
         tone, title, text = verdict(metrics[sample], reference, sample)
-        report.notice(text, tone, title=title if len(samples) == 1 else f"{sample}: {title}")
+        report.notice(text, tone, title=title if len(judged) == 1 else f"{sample}: {title}")
     if len(samples) == 1:
         report.cards(cards(metrics[samples[0]], reference, samples[0]))
     told = set()

@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 SHOWN_LAYERS = 6
 """Of a calorimeter with more layers, so many of them are shown, evenly spaced."""
 
+MOST_NAMED = 3
+"""With more samples a caption names only the one that differs most."""
+
 HEADINGS = ("Energies", "Sparsity", "Centroids", "Widths", "Voxel energies")
 """What every report shows, in this order; other observables follow where a reader asks for them."""
 
@@ -155,19 +158,27 @@ def _separation_words(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> st
     told = {sample: value for sample, value in values.items() if value is not None}
     if not told:
         return ""
-    words = ", ".join(
-        short(value) if len(values) == 1 else f"{sample} {short(value)}" for sample, value in told.items()
-    )
+    if len(values) > MOST_NAMED:  # all of them stand in the table
+        largest = max(told, key=lambda sample: told[sample])
+        words = f"up to {short(told[largest])} ({largest})"
+    else:
+        words = ", ".join(
+            short(value) if len(values) == 1 else f"{sample} {short(value)}" for sample, value in told.items()
+        )
     return f"Separation {words}" + ("." if floors[0] is None else f", floor {short(floors[0])}.")
 
 
 def _outside_words(values: Mapping[str, Array], edges: Array) -> str:
     """Tell of values outside the bins where a sample has clearly more of them than the reference."""
-    existing = [one[~np.isnan(one)] for one in values.values()]
-    outside = [float(np.mean((one < edges[0]) | (one > edges[-1]))) if len(one) else 0.0 for one in existing]
-    if max(outside) < outside[0] + 0.01:
+    outside = {}
+    for name, one in values.items():
+        there = one[~np.isnan(one)]
+        outside[name] = float(np.mean((there < edges[0]) | (there > edges[-1]))) if len(there) else 0.0
+    reference = next(iter(outside))
+    told = {name: share for name, share in outside.items() if name == reference or share >= outside[reference] + 0.01}
+    if len(told) == 1:
         return ""
-    return f"Outside the bins: {', '.join(f'{name} {100 * share:.1f} %' for name, share in zip(values, outside, strict=True))}."
+    return f"Outside the bins: {', '.join(f'{name} {100 * share:.1f} %' for name, share in told.items())}."
 
 
 def _voxels(

@@ -37,17 +37,18 @@ def counts(metrics: Metrics, reference: str) -> str:
     >>> print(counts({"mine": one}, "Geant4"))  # doctest: +ELLIPSIS
     mine: 900 showers against 1,000 of Geant4; classifiers train, ... 540 + 180 + 180 a class. Floor: ...
     """
-    parts = []
+    parts: dict[str, list[str]] = {}
     for name, one in metrics.items():
-        text = f"{name}: {count(number(one, 'n_generated'))} showers against {count(number(one, 'n_reference'))} of {reference}"
+        text = f"{count(number(one, 'n_generated'))} showers against {count(number(one, 'n_reference'))} of {reference}"
         if number(one, "n_shared"):
             text += f", {count(number(one, 'n_shared'))} of them in both and dealt out, half to each"
         if number(one, "n_classifier_train") is not None:
             numbers = " + ".join(count(number(one, f"n_classifier_{part}")) for part in ("train", "select", "score"))
             text += f"; classifiers train, select and score with {numbers} a class"
-        parts.append(text)
+        parts.setdefault(text, []).append(name)
+    whole = ". ".join(f"{', '.join(names)}: {text}" for text, names in parts.items())
     return (
-        f"{'. '.join(parts)}. Floor: one half of {reference} against the other, with half the showers (separations: expected for the "
+        f"{whole}. Floor: one half of {reference} against the other, with half the showers (separations: expected for the "
         f"counts of {next(iter(metrics))}). Precision and the like look at 10,000 showers at most."
     )
 

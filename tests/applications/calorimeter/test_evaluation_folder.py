@@ -110,7 +110,7 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     assert "kpd not measured" in page
     assert "one half of reference against the other" in page
     assert (
-        "one: 120 showers against 120 of reference; classifiers train, select and score with 72 + 24 + 24 a class"
+        "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, select and score with 72 + 24 + 24 a class"
         in page
     )
     # one alone, into the same folder: an evaluation may be replaced, and its numbers do not depend on company

@@ -248,6 +248,18 @@ def test_values_outside_the_bins_are_told() -> None:
     assert picture.caption == "Outside the bins: Geant4 2.0 %, flow 50.0 %."
 
 
+def test_with_many_samples_a_caption_names_what_differs() -> None:
+    values = {"Geant4": np.linspace(0.96, 1.0, 101), "a": np.full(9, 0.98), "b": np.full(9, 0.5), "c": np.full(9, 0.97)}
+    values["d"] = values["c"]
+    metrics = {
+        name: {"separation": {"e_tot_over_e_inc": x}} for name, x in zip("abcd", (0.1, 0.9, 0.2, 0.3), strict=True)
+    }
+    (picture,) = report_pictures._picture("e_tot_over_e_inc", values, metrics)
+    assert picture.caption == "Separation up to 0.9000 (b). Outside the bins: Geant4 2.0 %, b 100.0 %."
+    (picture,) = report_pictures._picture("e_tot_over_e_inc", values, dict(list(metrics.items())[:2]))
+    assert picture.caption.startswith("Separation a 0.1000, b 0.9000. ")
+
+
 def test_of_many_layers_a_few_are_shown() -> None:
     many = Geometry("many", tuple(GridLayer((1, 2), (1.0, 1.0)) for _ in range(45)))
     assert report_pictures.shown_layers(many) == [0, 9, 18, 26, 35, 44]
