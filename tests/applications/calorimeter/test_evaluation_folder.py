@@ -109,10 +109,8 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     assert "KPD × 10³" not in page  # too few showers
     assert "kpd not measured" in page
     assert "one half of reference against the other" in page
-    assert (
-        "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, select and score with 72 + 24 + 24 a class"
-        in page
-    )
+    assert "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, " in page
+    assert "score with 72 + 24 + 24 a class" in page
     # one alone, into the same folder: an evaluation may be replaced, and its numbers do not depend on company
     evaluate_files(samples[:1], str(tmp_path / "truth.hdf5"), out, **options)
     alone = json.loads((out / "metrics.json").read_text())
