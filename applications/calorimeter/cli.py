@@ -11,6 +11,7 @@ import typer
 
 from hepflows import console
 from hepflows.applications.calorimeter import file_commands
+from hepflows.applications.calorimeter.cli_evaluate import Seed, Threads, evaluate, timing, use_threads
 from hepflows.applications.calorimeter.cli_export import export
 from hepflows.applications.calorimeter.cli_reweight import reweight
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
@@ -51,14 +52,10 @@ Teacher = Annotated[
     Path | None,
     typer.Option(help="Run of the teacher that a student (--preset student) learns from.", show_default=False),
 ]
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 Memory = Annotated[
     float, typer.Option(help="GB of showers that may stay in memory; more are read from disk as needed.", min=0.0)
-]
-Threads = Annotated[
-    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
 ]
 
 
@@ -83,7 +80,7 @@ def run(
     from hepflows.applications.calorimeter import pipeline
     from hepflows.applications.calorimeter.config import load_config
 
-    _use(threads)
+    use_threads(threads)
     with _interruptible(out):
         config = load_config(preset, _with_teacher(settings, teacher))
         options: dict[str, Any] = {"geometry": geometry, "resume": resume, "overwrite": overwrite, "memory_gb": memory}
@@ -119,7 +116,7 @@ def train(
     from hepflows.applications.calorimeter.sample import Split, load_sample
     from hepflows.training import connect
 
-    _use(threads)
+    use_threads(threads)
     config = load_config(preset, _with_teacher(settings, teacher))
     with connect() as world, _interruptible(out):
         with world.together():
@@ -169,7 +166,7 @@ def sample(
     from hepflows.applications.calorimeter.spread import Spread
     from hepflows.io.paths import file_format
 
-    _use(threads)
+    use_threads(threads)
     for output in outputs:
         file_format(output)
     particles = pipeline.Particles(
@@ -179,47 +176,8 @@ def sample(
     console.say(f"{written} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
 
 
-@app.command()
-def evaluate(
-    generated: Annotated[str, typer.Argument(help="File of generated showers.", show_default=False)],
-    reference: Annotated[
-        str, typer.Argument(help="File of true showers that the model has not seen.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
-    ],
-    geometry: Cells = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="standardised (also for a thousand showers) or caloflow (as published, wants ten thousands)."
-        ),
-    ] = "standardised",
-    repeats: Annotated[int, typer.Option(help="Trainings of the classifier.", min=2)] = 3,
-    seed: Seed = 1,
-    threads: Threads = None,
-) -> None:
-    """Let a classifier judge showers against true ones; writes metrics.json and report.html.
-
-    Example: `hepflows calorimeter evaluate runs/demo/generated.hdf5 data/calorimeter/eplus.hdf5 --out runs/verdict`
-    """
-    from hepflows.applications.calorimeter import pipeline
-
-    _use(threads)
-    metrics = pipeline.evaluate_files(generated, reference, out, protocol, repeats, seed, geometry=geometry)
-    _table(metrics)
-    console.say(f"report: {out / 'report.html'}")
-
-
-for command in (simulate, file_commands.convert, file_commands.describe, reweight, export):
+for command in (evaluate, timing, reweight, simulate, file_commands.convert, file_commands.describe, export):
     app.command()(command)
-
-
-def _use(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def _with_teacher(settings: list[str] | None, teacher: Path | None) -> list[str]:
@@ -258,6 +216,6 @@ def _interruptible(out: Path) -> Iterator[None]:
 
 
 def _table(metrics: dict[str, Any]) -> None:
-    from hepflows.applications.calorimeter.metrics import summary
+    from hepflows.applications.calorimeter.report_text import summary
 
     console.table(summary(metrics))

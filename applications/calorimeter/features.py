@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.calorimeter.challenge import high_level_features, low_level_features
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import observables
 from hepflows.applications.calorimeter.showers import Showers
@@ -14,7 +15,7 @@ from hepflows.errors import ConfigError
 from hepflows.metrics.samples import permute_within
 
 Array = NDArray[np.float64]
-Which = Literal["voxels", "observables", "both"]
+Which = Literal["voxels", "observables", "both", "calochallenge-low", "calochallenge-normalised", "calochallenge-high"]
 
 _BRIGHTEST = 5
 _SMALLEST = 1e-2  # MeV, added before the logarithm of an energy: CaloFlow's threshold
@@ -36,9 +37,12 @@ def classifier_features(showers: Showers, which: Which = "voxels") -> NDArray[np
     voxels and incident energy, but few events suffice to learn from it: with 600 training showers a class no network
     finds the sum of 288 voxels by itself.
 
+    ``calochallenge-low``, ``calochallenge-normalised``, ``calochallenge-high``: the inputs of the CaloChallenge (arXiv:2410.21611), see
+    `low_level_features` and `high_level_features` of :mod:`hepflows.applications.calorimeter.challenge`.
+
     Args:
         showers: n showers.
-        which: one of the three.
+        which: one of these.
 
     Raises:
         ConfigError: another name.
@@ -49,7 +53,10 @@ def classifier_features(showers: Showers, which: Which = "voxels") -> NDArray[np
     if which not in get_args(Which):
         message = f"there are no classifier features {which!r}: choose one of {', '.join(get_args(Which))}"
         raise ConfigError(message)
-    if which == "voxels":
+    if which.startswith("calochallenge"):
+        high, normalised = which.endswith("high"), which.endswith("normalised")
+        columns = [high_level_features(showers) if high else low_level_features(showers, normalised=normalised)]
+    elif which == "voxels":
         columns = [showers.voxels / 1e5, _incident(showers), np.log10(showers.layer_energies / 1e5 + 1e-8) + 2]
     else:
         columns = [_incident(showers), _observed(showers)]

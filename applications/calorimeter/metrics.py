@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.calorimeter.challenge import weighted_counts, weights_of
 from hepflows.applications.calorimeter.features import (
     Which,
     classifier_features,
     feature_scale,
     permuted_showers,
 )
-from hepflows.applications.calorimeter.observables import OBSERVABLES, observables, voxel_counts
+from hepflows.applications.calorimeter.observables import OBSERVABLES, observables
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named
-from hepflows.metrics.result import POWER_NEEDED, ClassifierResult
+from hepflows.metrics.result import ClassifierResult
 from hepflows.metrics.samples import two_halves
 from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
 from hepflows.training.seeding import derive, numpy_generator
@@ -32,8 +33,24 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int, str], None]
 Curves = dict[str, tuple[Array, Array]]
 
-FEATURES: dict[str, Which] = {"caloflow": "voxels", "standardised": "both"}
+FEATURES: dict[str, Which] = {
+    "caloflow": "voxels",
+    "standardised": "both",
+    "calochallenge": "calochallenge-low",
+    "calochallenge-512": "calochallenge-low",
+    "calochallenge-resnet-ds2": "calochallenge-low",
+    "calochallenge-resnet-ds3": "calochallenge-low",
+}
 """The input that belongs to each protocol."""
+
+
+def features_of(protocol: ClassifierProtocol) -> Which:
+    """The input that belongs to a protocol; to one of your own what suits the way it scales.
+
+    >>> features_of(ClassifierProtocol("mine", inputs="robust"))
+    'both'
+    """
+    return FEATURES.get(protocol.name, "voxels" if protocol.inputs == "raw" else "both")
 
 
 def classifier_test(
@@ -55,7 +72,9 @@ def classifier_test(
     60,000 training showers a class. ``standardised`` looks at the logarithms of voxel shares and at the observables,
     regularised; choose it for small samples. Noise of 20 % on every voxel of 1,000 Geant4 showers a class gives an AUC of
     0.45(3) by the first and of 0.983(5) by the second (the slow tests repeat it). Their AUCs cannot be compared. Those of the
-    CaloChallenge fix the network and its training; what it sees is up to ``features``, by default the voxels of ``caloflow``.
+    CaloChallenge fix the network and its training; what it sees is up to ``features``, by default ``calochallenge-low``.
+
+    Weights of the showers enter training, selection and scores; the power check takes all showers alike.
 
     The power check permutes each voxel of the reference among showers of similar energy and computes all features anew.
 
@@ -84,7 +103,7 @@ def classifier_test(
         floor_reference, reference_left, _ = share_out(floor_reference, reference, seed)
         reference = reference_left
     rules = named(protocol)
-    which = features or FEATURES.get(rules.name, "voxels" if rules.inputs == "raw" else "both")
+    which = features or features_of(rules)
     return classifier.classifier_test(
         classifier_features(generated, which),
         classifier_features(reference, which),
@@ -93,6 +112,8 @@ def classifier_test(
         seed=seed,
         floor=floor,
         floor_reference=None if floor_reference is None else classifier_features(floor_reference, which),
+        generated_weights=weights_of(generated),
+        reference_weights=weights_of(reference),
         power_pair=_power_pair(reference, floor_reference, which, seed),
         scale=feature_scale(reference.geometry, which) if rules.inputs != "raw" else None,
         device=device,
@@ -156,7 +177,8 @@ def _keys(showers: Showers) -> list[bytes]:
 def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dict[str, Separation]:
     """Separation power of every observable and of the voxel energies of each layer, with floors.
 
-    The bins come from the reference alone, so that several generators are judged by the same ones.
+    The bins come from the reference alone, so that several generators are judged by the same ones. Sample weights are used where
+    there are any.
 
     Raises:
         DataError: the samples have different geometries, or one is empty.
@@ -165,8 +187,9 @@ def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dic
         message = "separations need two samples of showers in the same cells, each with at least one shower"
         raise DataError(message)
     values, truths = observables(generated), observables(reference)
+    weights = weights_of(generated), weights_of(reference)
     found = {
-        name: separation(values[name], truth, edges=OBSERVABLES[name].edges(truth))
+        name: separation(values[name], truth, edges=OBSERVABLES[name].edges(truth), weights=weights)
         for name, truth in truths.items()
         if np.isfinite(truth).any()
     }
@@ -174,9 +197,18 @@ def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dic
         name, truth = f"voxel_energy_{layer}", reference.voxels[:, where]
         if (truth > 0).any() and (generated.voxels[:, where] > 0).any():
             edges = OBSERVABLES[name].edges(truth)
-            counts = (voxel_counts(sample, layer, edges) for sample in (generated, reference))
+            counts = (weighted_counts(sample, edges, range(layer, layer + 1)) for sample in (generated, reference))
             found[name] = separation_of_counts(*counts, rng=numpy_generator(seed, name))
     return found
+
+
+def separation_keys(found: Mapping[str, Separation]) -> dict[str, dict[str, float]]:
+    """Separations as they stand in ``metrics.json``."""
+    return {
+        "separation": {name: one.value for name, one in found.items()},
+        "separation_floor": {name: one.floor for name, one in found.items()},
+        "separation_floor_std": {name: one.floor_std for name, one in found.items()},
+    }
 
 
 def evaluate(
@@ -214,46 +246,18 @@ def evaluate(
         device=device,
         progress=progress,
     )
-    found = separations(generated, reference, seed=seed)
     metrics = {
         **result.to_dict(),
-        "separation": {name: one.value for name, one in found.items()},
-        "separation_floor": {name: one.floor for name, one in found.items()},
-        "separation_floor_std": {name: one.floor_std for name, one in found.items()},
+        **separation_keys(separations(generated, reference, seed=seed)),
         "n_generated": n_generated,
         "n_reference": n_reference,
         "n_shared": shared,
         "verdict": str(result),
     }
+    return metrics, curves_of(result)
+
+
+def curves_of(result: ClassifierResult) -> Curves:
+    """The ROC curves of a classifier test by name: generated, floor, power check."""
     parts = {"generated": result.test, "floor": result.floor, "power check": result.power}
-    return metrics, {name: (part.fpr, part.tpr) for name, part in parts.items() if part is not None}
-
-
-def summary(metrics: Mapping[str, Any], *, worst: int = 3) -> list[tuple[str, str, str]]:
-    """The verdict for a terminal: rows of quantity, value and remark.
-
-    Args:
-        metrics: what :func:`evaluate` gives, with or without what a run adds.
-        worst: how many observables, those that differ most.
-    """
-    counts = " + ".join(f"{metrics[f'n_classifier_{part}']:,}" for part in ("train", "select", "score"))
-    rows = [("AUC", _with_error(metrics, "auc"), f"{counts} a class, {metrics['classifier_repeats']} trainings")]
-    if metrics.get("auc_floor") is not None:
-        rows.append(("AUC floor", _with_error(metrics, "auc_floor"), "two true samples"))
-    if metrics.get("power_auc") is not None:
-        remark = "passed" if metrics["power_ok"] else "FAILED, the classifier is too weak to judge"
-        rows.append(("power check", f"{metrics['power_auc']:.3f}", f"{remark} (needs {POWER_NEEDED})"))
-    if metrics.get("n_shared"):
-        rows.append(("in both files", f"{metrics['n_shared']:,}", "showers, dealt out, half to each"))
-    if "train_seconds" in metrics:
-        rows.append(("training", f"{metrics['train_seconds']:.0f} s", f"{metrics['n_train']:,} showers"))
-    if "ms_per_shower" in metrics:
-        rows.append(("generation", f"{metrics['ms_per_shower']:.3g} ms", "a shower"))
-    values, floors = metrics.get("separation", {}), metrics.get("separation_floor", {})
-    largest = sorted(values, key=lambda name: values[name] - floors[name], reverse=True)[:worst]
-    rows += [(f"separation {name}", f"{values[name]:.4f}", f"floor {floors[name]:.4f}") for name in largest]
-    return rows
-
-
-def _with_error(metrics: Mapping[str, Any], key: str) -> str:
-    return f"{metrics[key]:.3f} ± {metrics[f'{key}_std']:.3f}"
+    return {name: (part.fpr, part.tpr) for name, part in parts.items() if part is not None}

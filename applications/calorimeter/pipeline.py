@@ -37,7 +37,7 @@ def open_run(
     """The folder of a run on these files, new or to be gone on with; the first of several processes makes it, and the others join."""
     world = World() if world is None else world
     with world.together():
-        identity = {"config": config.model_dump(), "seed": seed, "data": _fingerprints(inputs)}
+        identity = {"config": config.model_dump(), "seed": seed, "data": fingerprints(inputs)}
         teacher = teacher_of(config.model)
         if teacher is not None:
             identity["teacher"] = checksum(teacher)
@@ -187,7 +187,7 @@ def run(
     # a sample that is too small is known before anything is written
     parts = Split.of(len(showers), config.split, seed)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
-    console.say(f"{len(showers)} showers from {_names(inputs)}")
+    console.say(f"{len(showers)} showers from {file_names(inputs)}")
     model, histories = train(showers, parts, folder, config, seed)
     generated_files = [folder / "generated.hdf5"]
     if showers.geometry.n_voxels <= MOST_CELLS:
@@ -204,6 +204,7 @@ def judge(
     folder: RunFolder, training: Showers, test: Showers, histories: dict[str, History], config: RunConfig, seed: int
 ) -> dict[str, Any]:
     """The verdict on what a run generated, against test showers that its model has never seen."""
+    from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
@@ -221,62 +222,28 @@ def judge(
     known = ("n_train", "n_validation", "train_seconds", "ms_per_shower")
     metrics = {**metrics, **{key: folder.manifest[key] for key in known}}
     folder.write_json("metrics.json", metrics)
+    names = [file["name"] for file in folder.manifest["identity"]["data"]]
+    dataset = published_dataset(test, names[0])
     write_report(
         folder / "report.html",
         showers={"Geant4": test, "CaloFlow": generated},
-        metrics=metrics,
+        metrics={"CaloFlow": metrics},
         histories={
             name: {"train": history.train, "validation": history.validation} for name, history in histories.items()
         },
         roc=curves,
         manifest=folder.manifest,
-        title=f"CaloFlow on {', '.join(file['name'] for file in folder.manifest['identity']['data'])}",
+        context=published_context(dataset, {"CaloFlow": {"classifiers": {config.verdict.protocol: metrics}}}),
+        title=f"CaloFlow on {', '.join(names)}",
     )
     return metrics
 
 
-def evaluate_files(
-    generated: Paths,
-    reference: Paths,
-    out: Path,
-    protocol: str,
-    repeats: int,
-    seed: int,
-    *,
-    geometry: str | None = None,
-) -> dict[str, Any]:
-    """Judge one file by another: writes ``metrics.json`` and ``report.html`` into a folder."""
-    from hepflows.applications.calorimeter.metrics import evaluate
-    from hepflows.applications.calorimeter.report import write_report
-
-    named(protocol)
-    truth = read_showers(reference, geometry=geometry)
-    true_name = "Geant4" if truth.attributes.get("engine", "").startswith("Geant4") else "reference"
-    samples = {true_name: truth, "generated": read_showers(generated, geometry=geometry)}
-    identity = {
-        "config": {"verdict": {"protocol": protocol, "repeats": repeats}},
-        "seed": seed,
-        "data": [*_fingerprints(generated), *_fingerprints(reference)],
-    }
-    if any((out / name).exists() for name in ("model.safetensors", "generated.hdf5")):
-        message = f"{out}: holds a training run, which this would replace; give evaluate a folder of its own"
-        raise ConfigError(message)
-    folder = RunFolder(out, identity, overwrite=(out / "manifest.json").exists())
-    with console.progress("judging") as update:
-        metrics, curves = evaluate(
-            samples["generated"], truth, protocol=protocol, repeats=repeats, seed=seed, progress=update
-        )
-    folder.write_json("metrics.json", metrics)
-    title = f"{_names(generated)} against {_names(reference)}"
-    write_report(
-        folder / "report.html", showers=samples, metrics=metrics, roc=curves, manifest=folder.manifest, title=title
-    )
-    return metrics
-
-
-def _names(paths: Paths) -> str:
+def file_names(paths: Paths) -> str:
+    """The names of files, for a person."""
     return ", ".join(file.name for file in expand(paths))
 
 
-def _fingerprints(paths: Paths) -> list[dict[str, str]]:
+def fingerprints(paths: Paths) -> list[dict[str, str]]:
+    """Names and checksums of files, for a manifest."""
     return [{"name": file.name, "sha256": checksum(file)} for file in expand(paths)]

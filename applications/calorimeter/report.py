@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions, plain_name
-from hepflows.applications.calorimeter.report_text import cards, count, notices, number, short, verdict
+from hepflows.applications.calorimeter.challenge import weights_of
+from hepflows.applications.calorimeter.evaluation.context import Context
+from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions
+from hepflows.applications.calorimeter.report_tables import counts, figures, left_out, separation_table
+from hepflows.applications.calorimeter.report_text import cards, count, notices, number, verdict
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.report import plots
@@ -18,6 +21,7 @@ from hepflows.report.html import Picture, Report
 from hepflows.report.nested import grouped_rows
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
+Metrics = Mapping[str, Mapping[str, Any]]
 
 # ROC curves that have a name of their own, and the metric that is their area
 CURVES = {
@@ -31,10 +35,11 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     showers: Mapping[str, Showers],
-    metrics: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Mapping[str, Any]] | None = None,
     histories: Mapping[str, Mapping[str, ArrayLike]] | None = None,
     roc: Curves | None = None,
     manifest: Mapping[str, Any] | None = None,
+    context: Context | None = None,
     title: str = "CaloFlow: calorimeter showers",
 ) -> None:
     """Write the report of a run, or of an evaluation, as one HTML file that needs nothing else.
@@ -44,26 +49,26 @@ def write_report(
     Args:
         path: the file; it appears when it is complete.
         showers: samples by name in one geometry, the reference ("Geant4") first, then one or more generated ones.
-        metrics: numbers of the first generated sample: auc, auc_std, auc_floor, auc_floor_std, power_auc, power_ok, jsd,
-            n_classifier_train, n_classifier_select, n_classifier_score, n_train, train_seconds, ms_per_shower,
-            separation and separation_floor (by observable).
+        metrics: what stands in ``metrics.json`` of each generated sample, by its name; any of it may be missing.
         histories: losses by epoch ("train", "validation") by name of the flow.
-        roc: (false positive rate, true positive rate) by name: "generated", "floor", "power check", or any other.
+        roc: (false positive rate, true positive rate) by name: "generated", "floor", "power check", a sample, or any other.
         manifest: how the run was made; nested mappings become tables.
+        context: published numbers.
         title: heading of the page.
 
     Raises:
         DataError: there is no generated sample, a sample is empty, geometries differ, or the file cannot be written.
     """
     _check(showers)
-    numbers = metrics or {}
-    names = list(showers)
+    reference, *samples = showers
+    numbers = {name: (metrics or {}).get(name, {}) for name in samples}
     report = Report(title, subtitle=_subtitle(showers), footer="Written by hepflows. Errors are statistical.")
     _write_verdict(report, numbers, showers)
+    _write_figures(report, numbers, reference, context)
     _write_images(report, showers)
     _write_distributions(report, showers, numbers)
-    _write_curves(report, roc or {}, histories or {}, numbers, names)
-    _write_separation(report, numbers, names[0], names[1])
+    _write_curves(report, roc or {}, histories or {}, numbers, reference)
+    _write_separation(report, numbers, reference)
     _write_origin(report, showers, manifest or {})
     report.write(path)
 
@@ -91,22 +96,45 @@ def _subtitle(showers: Mapping[str, Showers]) -> str:
     return f"{sizes}. Detector {geometry.name}: {geometry.n_voxels} cells in layers of {layers}."
 
 
-def _write_verdict(report: Report, metrics: Mapping[str, Any], showers: Mapping[str, Showers]) -> None:
-    reference, sample, *_ = showers
-    tone, title, text = verdict(metrics, reference, sample)
+def _write_verdict(report: Report, metrics: Metrics, showers: Mapping[str, Showers]) -> None:
+    reference, *samples = showers
     report.section("Verdict")
-    report.notice(text, tone, title=title)
-    report.cards(cards(metrics, reference, sample))
-    for tone, title, text in notices(metrics, [one.attributes for one in showers.values()]):
-        report.notice(text, tone, title=title)
+    judged = [sample for sample in samples if number(metrics[sample], "auc") is not None] or samples[:1]
+    for sample in judged:
+        tone, title, text = verdict(metrics[sample], reference, sample)
+        report.notice(text, tone, title=title if len(judged) == 1 else f"{sample}: {title}")
+    if len(samples) == 1:
+        report.cards(cards(metrics[samples[0]], reference, samples[0]))
+    told = set()
+    for sample in samples:
+        for tone, title, text in notices(metrics[sample], [showers[reference].attributes, showers[sample].attributes]):
+            if (title, text) not in told:
+                report.notice(text, tone, title=title)
+            told.add((title, text))
+
+
+def _write_figures(report: Report, metrics: Metrics, reference: str, context: Context | None) -> None:
+    table = figures(metrics)
+    if table:
+        report.section("Figures")
+        report.table(*table, caption=counts(metrics, reference))
+        for sentence in left_out(metrics):
+            report.paragraph(sentence)
+    if context:
+        report.section("Published numbers")
+        report.paragraph(
+            f"{context.title}: published, not measured here. {context.caveat} A dash in a row of this evaluation (here): not "
+            "measured by the published protocol. AUC low is that of voxels, high that of high-level features."
+        )
+        report.table(context.header, [*context.own, *context.published])
 
 
 def _write_images(report: Report, showers: Mapping[str, Showers]) -> None:
     report.section("Average showers")
-    report.figures([average_showers(showers)], wide=True)
+    report.figures(average_showers(showers), wide=True)
 
 
-def _write_distributions(report: Report, showers: Mapping[str, Showers], metrics: Mapping[str, Any]) -> None:
+def _write_distributions(report: Report, showers: Mapping[str, Showers], metrics: Metrics) -> None:
     report.section("Distributions")
     report.paragraph(
         "Histograms show fractions of the sample; what lies outside the bins counts. Below them the ratio to the reference: "
@@ -128,13 +156,13 @@ def _write_curves(
     report: Report,
     curves: Curves,
     histories: Mapping[str, Mapping[str, ArrayLike]],
-    metrics: Mapping[str, Any],
-    names: Sequence[str],
+    metrics: Metrics,
+    reference: str,
 ) -> None:
     if not curves and not histories:
         return
     report.section("Classifier and training" if curves and histories else "Classifier" if curves else "Training")
-    pictures = [_roc_picture(curves, metrics, *names[:2])] if curves else []
+    pictures = [_roc_picture(curves, metrics, reference)] if curves else []
     caption = "Loss by epoch; the circle marks the epoch whose weights were kept."
     for name, history in histories.items():
         figure = plots.losses(history)
@@ -142,15 +170,17 @@ def _write_curves(
     report.figures(pictures)
 
 
-def _roc_picture(curves: Curves, metrics: Mapping[str, Any], reference: str, sample: str) -> Picture:
+def _roc_picture(curves: Curves, metrics: Metrics, reference: str) -> Picture:
     named, areas, floor = {}, {}, None
+    first = next(iter(metrics))
     for key, curve in curves.items():
-        known = CURVES.get(key)
-        name = known[0].format(reference=reference, sample=sample) if known else key
+        pattern, metric = CURVES.get(key, (key if key in metrics else "", "auc"))
+        name = pattern.format(reference=reference, sample=first) if key in CURVES else key
         named[name] = curve
         floor = name if key == "floor" else floor
-        if known and (area := number(metrics, known[1])) is not None:
-            areas[name] = (area, number(metrics, f"{known[1]}_std"))
+        values = metrics.get(key, metrics[first])
+        if pattern and (area := number(values, metric)) is not None:
+            areas[name] = (area, number(values, f"{metric}_std"))
     caption = (
         "Mean over the trainings, on showers that the classifier was not trained on. The closer to the diagonal, the "
         "better the generator."
@@ -158,26 +188,25 @@ def _roc_picture(curves: Curves, metrics: Mapping[str, Any], reference: str, sam
     return Picture(plots.roc(named, auc=areas, floor=floor), caption, title="Classifier.", alt="ROC curves")
 
 
-def _write_separation(report: Report, metrics: Mapping[str, Any], reference: str, sample: str) -> None:
-    values, floors = metrics.get("separation") or {}, metrics.get("separation_floor") or {}
-    errors = metrics.get("separation_floor_std") or {}
-    if not values:
+def _write_separation(report: Report, metrics: Metrics, reference: str) -> None:
+    tables = {
+        "": separation_table(metrics, reference),
+        "In the bins of the CaloChallenge": separation_table(metrics, reference, "_calochallenge"),
+    }
+    if not tables[""]:
         return
-    rows = []
-    for name in sorted(values, key=lambda key: -(number(values, key) or 0.0)):
-        value, floor = number(values, name), number(floors, name)
-        times = "–" if value is None or not floor else f"{value / floor:.1f}"
-        spread = number(errors, name)
-        text = short(floor) if spread is None else f"{short(floor)} ± {short(spread)}"
-        rows.append([plain_name(name), short(value), text, times])
     report.section("Separation")
     report.paragraph(
         "Separation power S = ½ Σ (h₁ − h₂)² / (h₁ + h₂) of two histograms of unit sum, largest first: 0 where they are "
         "the same, 1 where they do not overlap (arXiv:2009.03796). The floor is what two samples of one distribution would "
         "give with as many showers and the same bins: a value near it shows no difference."
     )
-    header = ["observable", f"S, {sample} against {reference}", "floor", "S / floor"]
-    report.table(header, rows)
+    for heading, table in tables.items():
+        if table and heading:
+            with report.details(heading):
+                report.table(*table)
+        elif table:
+            report.table(*table)
 
 
 def _write_origin(report: Report, showers: Mapping[str, Showers], manifest: Mapping[str, Any]) -> None:
@@ -202,5 +231,6 @@ def _write_origin(report: Report, showers: Mapping[str, Showers], manifest: Mapp
 
 def _sample_row(name: str, sample: Showers) -> list[str]:
     low, high = float(sample.energies.min()), float(sample.energies.max())
-    response = float(np.mean(sample.layer_energies.sum(axis=1) / (1e3 * sample.energies)))
+    responses = sample.layer_energies.sum(axis=1) / (1e3 * sample.energies)
+    response = float(np.average(responses, weights=weights_of(sample)))
     return [name, count(len(sample)), f"{low:.3g} – {high:.3g}", f"{response:.4f}"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.calorimeter.challenge import weights_of
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import OBSERVABLES, Observable, observables
 from hepflows.applications.calorimeter.report_text import number, short
@@ -19,6 +20,9 @@ Array = NDArray[np.float64]
 
 SHOWN_LAYERS = 6
 """Of a calorimeter with more layers, so many of them are shown, evenly spaced."""
+
+MOST_NAMED = 3
+"""With more samples a caption names only the one that differs most."""
 
 HEADINGS = ("Energies", "Sparsity", "Centroids", "Widths", "Voxel energies")
 """What every report shows, in this order; other observables follow where a reader asks for them."""
@@ -70,40 +74,50 @@ def shown_layers(geometry: Geometry) -> list[int]:
     return [int(i) for i in np.unique(np.linspace(0, geometry.n_layers - 1, SHOWN_LAYERS).round())]
 
 
-def average_showers(showers: Mapping[str, Showers]) -> Picture:
+def average_showers(showers: Mapping[str, Showers]) -> list[Picture]:
     """Mean energy of every cell, the samples side by side, and their ratio to the reference."""
     geometry = next(iter(showers.values())).geometry
     layers = shown_layers(geometry)
     images = {
         name: [
-            geometry.layers[index].mesh(np.asarray(sample.layer(index), dtype=np.float64).mean(axis=0))
+            geometry.layers[index].mesh(
+                np.average(np.asarray(sample.layer(index), dtype=np.float64), axis=0, weights=weights_of(sample))
+            )
             for index in layers
         ]
         for name, sample in showers.items()
     }
     rows = [f"layer {index}" for index in layers]
     averages, ratios = (plots.image_grid(images, row_names=rows, show=show) for show in ("samples", "ratios"))
-    caption = (
+    energies = (
         "Mean energy of each cell over all showers. The samples of a row share one logarithmic colour scale; grey cells "
-        "hold no energy. Ratios are to the reference, white where they agree."
+        "hold no energy."
     )
-    return Picture((averages, ratios), caption, alt="average showers by layer, and their ratio to the reference")
+    compared = "Ratios are to the reference, white where they agree."
+    alts = "average showers by layer", "ratio of average showers to the reference"
+    if len(showers) > 2:  # side by side they would be too small
+        return [Picture(averages, energies, alt=alts[0]), Picture(ratios, compared, alt=alts[1])]
+    return [Picture((averages, ratios), f"{energies} {compared}", alt=", and ".join(alts))]
 
 
-def distributions(showers: Mapping[str, Showers], metrics: Mapping[str, Any]) -> dict[str, list[Picture]]:
+def distributions(
+    showers: Mapping[str, Showers], metrics: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, list[Picture]]:
     """Histograms of all observables by heading, with their separation and its floor in the caption."""
     reference = next(iter(showers))
     layers = shown_layers(showers[reference].geometry)
     values = {name: observables(sample) for name, sample in showers.items()}
+    weights = {name: one for name, sample in showers.items() if (one := weights_of(sample)) is not None}
     pictures: dict[str, list[Picture]] = {}
     for name in sorted(values[reference], key=_place):
         family, layer = _split(name)
         if layer is None or layer in layers:
             heading = FAMILIES.get(family, ("", ""))[0]
-            found = _picture(name, {sample: values[sample][name] for sample in values}, metrics)
+            of_samples = {sample: values[sample][name] for sample in values}
+            found = _picture(name, of_samples, metrics or {}, weights=weights)
             pictures.setdefault(heading, []).extend(found)
     for layer in layers:
-        pictures.setdefault("Voxel energies", []).extend(_voxels(layer, showers, metrics))
+        pictures.setdefault("Voxel energies", []).extend(_voxels(layer, showers, metrics or {}, weights))
     return pictures
 
 
@@ -114,7 +128,7 @@ def _place(name: str) -> int:
 
 
 def _picture(
-    name: str, values: Mapping[str, Array], metrics: Mapping[str, Any], remark: str = "", **options: Any
+    name: str, values: Mapping[str, Array], metrics: Mapping[str, Mapping[str, Any]], remark: str = "", **options: Any
 ) -> Iterator[Picture]:
     """One histogram, or none where the reference has no value to make bins from."""
     known = OBSERVABLES.get(name, Observable(plain_name(name)))
@@ -138,28 +152,47 @@ def _picture(
     yield Picture(figure, caption, title=f"{title}.", alt=f"distribution: {title}")
 
 
-def _separation_words(name: str, metrics: Mapping[str, Any]) -> str:
-    value = number(metrics.get("separation") or {}, name)
-    floor = number(metrics.get("separation_floor") or {}, name)
-    if value is None:
+def _separation_words(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    values = {sample: number(one.get("separation") or {}, name) for sample, one in metrics.items()}
+    floors = [number(one.get("separation_floor") or {}, name) for one in metrics.values()]
+    told = {sample: value for sample, value in values.items() if value is not None}
+    if not told:
         return ""
-    return f"Separation {short(value)}" + ("." if floor is None else f", floor {short(floor)}.")
+    if len(values) > MOST_NAMED:  # all of them stand in the table
+        largest = max(told, key=lambda sample: told[sample])
+        words = f"up to {short(told[largest])} ({largest})"
+    else:
+        words = ", ".join(
+            short(value) if len(values) == 1 else f"{sample} {short(value)}" for sample, value in told.items()
+        )
+    return f"Separation {words}" + ("." if floors[0] is None else f", floor {short(floors[0])}.")
 
 
 def _outside_words(values: Mapping[str, Array], edges: Array) -> str:
     """Tell of values outside the bins where a sample has clearly more of them than the reference."""
-    existing = [one[~np.isnan(one)] for one in values.values()]
-    outside = [float(np.mean((one < edges[0]) | (one > edges[-1]))) if len(one) else 0.0 for one in existing]
-    if max(outside) < outside[0] + 0.01:
+    outside = {}
+    for name, one in values.items():
+        there = one[~np.isnan(one)]
+        outside[name] = float(np.mean((there < edges[0]) | (there > edges[-1]))) if len(there) else 0.0
+    reference = next(iter(outside))
+    told = {name: share for name, share in outside.items() if name == reference or share >= outside[reference] + 0.01}
+    if len(told) == 1:
         return ""
-    return f"Outside the bins: {', '.join(f'{name} {100 * share:.1f} %' for name, share in zip(values, outside, strict=True))}."
+    return f"Outside the bins: {', '.join(f'{name} {100 * share:.1f} %' for name, share in told.items())}."
 
 
-def _voxels(layer: int, showers: Mapping[str, Showers], metrics: Mapping[str, Any]) -> Iterator[Picture]:
-    voxels = {name: sample.voxels[:, sample.geometry.slices[layer]].ravel() for name, sample in showers.items()}
+def _voxels(
+    layer: int,
+    showers: Mapping[str, Showers],
+    metrics: Mapping[str, Mapping[str, Any]],
+    weights: Mapping[str, Array],
+) -> Iterator[Picture]:
+    voxels = {name: sample.voxels[:, sample.geometry.slices[layer]] for name, sample in showers.items()}
     hits = {name: one[one > 0] for name, one in voxels.items()}
-    empty = ", ".join(f"{name} {100 * (1 - len(hits[name]) / len(one)):.1f} %" for name, one in voxels.items())
+    empty = ", ".join(f"{name} {100 * (1 - len(hits[name]) / one.size):.1f} %" for name, one in voxels.items())
     remark = f"Empty voxels: {empty}. The bars take voxels as independent."
-    yield from _picture(
-        f"voxel_energy_{layer}", hits, metrics, remark, log_y=True, ylabel="fraction of voxels with energy"
-    )
+    of_hits = {
+        name: np.broadcast_to(one[:, None], voxels[name].shape)[voxels[name] > 0] for name, one in weights.items()
+    }
+    words = "fraction of voxels with energy"
+    yield from _picture(f"voxel_energy_{layer}", hits, metrics, remark, log_y=True, ylabel=words, weights=of_hits)

@@ -235,3 +235,41 @@ def _size_cards(metrics: Metrics) -> list[Card]:
     if speed is not None:
         found.append(Card("Generation", f"{speed:.3g} ms", "per shower"))
     return found
+
+
+def summary(metrics: Mapping[str, Any], *, worst: int = 3) -> list[tuple[str, str, str]]:
+    """The verdict for a terminal: rows of quantity, value and remark.
+
+    Args:
+        metrics: what `evaluate` gives, with or without what a run adds.
+        worst: how many observables, those that differ most.
+    """
+    rows: list[tuple[str, str, str]] = []
+    if metrics.get("auc") is not None:
+        counts = " + ".join(f"{metrics[f'n_classifier_{part}']:,}" for part in ("train", "select", "score"))
+        rows.append(
+            ("AUC", _with_error(metrics, "auc"), f"{counts} a class, {metrics['classifier_repeats']} trainings")
+        )
+    if metrics.get("auc_floor") is not None:
+        rows.append(("AUC floor", _with_error(metrics, "auc_floor"), "two true samples"))
+    if metrics.get("power_auc") is not None:
+        remark = "passed" if metrics["power_ok"] else "FAILED, the classifier is too weak to judge"
+        rows.append(("power check", f"{metrics['power_auc']:.3f}", f"{remark} (needs {POWER_NEEDED})"))
+    if metrics.get("n_shared"):
+        rows.append(("in both files", f"{metrics['n_shared']:,}", "showers, dealt out, half to each"))
+    if "train_seconds" in metrics:
+        rows.append(("training", f"{metrics['train_seconds']:.0f} s", f"{metrics['n_train']:,} showers"))
+    if "ms_per_shower" in metrics:
+        rows.append(("generation", f"{metrics['ms_per_shower']:.3g} ms", "a shower"))
+    return rows + worst_separations(metrics, worst)
+
+
+def worst_separations(metrics: Mapping[str, Any], worst: int = 3) -> list[tuple[str, str, str]]:
+    """Rows of the observables that differ most, beyond their floors."""
+    values, floors = metrics.get("separation", {}), metrics.get("separation_floor", {})
+    largest = sorted(values, key=lambda name: values[name] - floors[name], reverse=True)[:worst]
+    return [(f"separation {name}", f"{values[name]:.4f}", f"floor {floors[name]:.4f}") for name in largest]
+
+
+def _with_error(metrics: Mapping[str, Any], key: str) -> str:
+    return f"{metrics[key]:.3f} ± {metrics[f'{key}_std']:.3f}"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+_TOSS = "no separation: AUC 0.5"
+
 
 @style.styled
 def roc(
@@ -32,7 +34,7 @@ def roc(
         curves: (false positive rate, true positive rate) by name, each increasing from 0 to 1.
         auc: area and its error (or None) by the same names; a missing one is the trapezium area of its curve, no error.
         floor: the name among `curves` that compares the reference with itself; it is drawn in grey.
-        size: width and height in inches.
+        size: width and height in inches with three lines of legend; further ones add to the height.
 
     Raises:
         DataError: a curve has rates of different length, or outside [0, 1].
@@ -41,25 +43,28 @@ def roc(
     >>> figure.axes[0].get_legend_handles_labels()[1]
     ['flow: AUC 0.700 ± 0.010', 'no separation: AUC 0.5']
     """
-    figure = style.new_figure(*size)
+    rates = {name: _rates(name, pair) for name, pair in curves.items()}
+    areas = {name: (float(np.trapezoid(true, false)), None) for name, (false, true) in rates.items()} | dict(auc or {})
+    texts = {name: f"{style.literal(name)}: AUC {_written(*areas[name])}" for name in curves}
+    figure = style.new_figure(size[0], size[1] + style.legend_room([*texts.values(), _TOSS]) - 0.4)
     axes = figure.subplots()
-    areas = dict(auc or {})
     samples = [name for name in curves if name != floor]
-    for name, pair in curves.items():
-        false, true = _rates(name, pair)
-        area, error = areas.get(name, (float(np.trapezoid(true, false)), None))
-        uncertainty = "" if error is None else f" ± {error:.3f}"
-        text = f"{style.literal(name)}: AUC {area:.3f}{uncertainty}"
+    for name, text in texts.items():
+        false, true = rates[name]
         if name == floor:
             axes.plot(false, true, color=style.REFERENCE_LINE, linestyle="-", linewidth=1.4, label=text)
         else:
             axes.plot(false, true, label=text, **style.sample_style(samples.index(name)))
     diagonal: dict[str, Any] = {"color": style.MUTED, "linestyle": (0, (2, 2)), "linewidth": 1.0}
-    axes.plot([0, 1], [0, 1], label="no separation: AUC 0.5", **diagonal)
+    axes.plot([0, 1], [0, 1], label=_TOSS, **diagonal)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false positive rate", ylabel="true positive rate")
     axes.set_aspect("equal")
     style.legend_above(axes)
     return figure
+
+
+def _written(area: float, error: float | None) -> str:
+    return f"{area:.3f}" if error is None else f"{area:.3f} ± {error:.3f}"
 
 
 def _rates(name: str, pair: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:

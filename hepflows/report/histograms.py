@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Histogram: TypeAlias = "hist.Hist[Any]"
 
+_MOST_BARS = 3
+"""With more samples their error bars stand in the panel of ratios only."""
+
 
 def bin_edges(bins: int | ArrayLike, reference: ArrayLike) -> Array:
     """Return histogram edges: `bins` itself when it is a list of edges, else so many equal bins over the reference.
@@ -81,7 +84,8 @@ def comparison(
     """Compare one distribution of the reference with that of generated samples, with a panel of ratios.
 
     Bin contents are fractions of the sample (what lies outside the bins counts), errors are statistical, sqrt(sum w^2).
-    The grey band of the lower panel is the relative error of the reference, the error bars that of the sample alone.
+    The grey band of the lower panel is the relative error of the reference, the error bars that of the sample alone. With more
+    than three samples the upper panel shows no error bars of theirs.
 
     Args:
         reference: values of the reference, any shape.
@@ -94,7 +98,7 @@ def comparison(
         reference_name: name of the reference in the legend.
         ylabel: label of the upper vertical axis.
         ratio_range: limits of the lower panel; ratios beyond them are marked by triangles at its edge.
-        size: width and height in inches.
+        size: width and height in inches, with one line of legend; further lines add to the height.
 
     Raises:
         DataError: the bins are not increasing, or weights do not match their sample.
@@ -110,11 +114,12 @@ def comparison(
     truth = normalised_histogram(reference, edges, weighting.get(reference_name))
     filled = {name: normalised_histogram(data, edges, weighting.get(name)) for name, data in samples.items()}
 
-    figure = style.new_figure(*size)
+    names = [style.literal(name) for name in (reference_name, *filled)]
+    figure = style.new_figure(size[0], size[1] + style.legend_room(names))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1.0))
     _draw_reference(upper, truth, reference_name)
     for index, (name, histogram) in enumerate(filled.items()):
-        _draw_sample(upper, histogram, name, index)
+        _draw_sample(upper, histogram, name, index, bars=len(filled) <= _MOST_BARS)
         _draw_ratio(lower, histogram, truth, index, ratio_range)
     _finish_upper(upper, [truth, *filled.values()], log_y=log_y, ylabel=ylabel)
     style.legend_above(upper)
@@ -155,11 +160,13 @@ def _draw_reference(axes: Axes, histogram: Histogram, name: str) -> None:
     )
 
 
-def _draw_sample(axes: Axes, histogram: Histogram, name: str, index: int) -> None:
+def _draw_sample(axes: Axes, histogram: Histogram, name: str, index: int, *, bars: bool) -> None:
     import mplhep
 
     look = style.sample_style(index)
     mplhep.histplot(histogram, ax=axes, histtype="step", yerr=False, label=style.literal(name), flow="none", **look)
+    if not bars:
+        return
     mplhep.histplot(
         histogram,
         ax=axes,

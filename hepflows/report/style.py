@@ -11,7 +11,7 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -32,9 +32,16 @@ PAPER = "#fefefe"
 REFERENCE_LINE = "#4a525c"
 REFERENCE_FILL = "#ccd2d9"
 REFERENCE_BAND = "#d3d9e0"
-SAMPLES = ("#0072b2", "#d55e00", "#009e73", "#aa4499")
-MARKERS = ("o", "s", "D", "^")
-DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+SAMPLES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#857400", "#332288")
+MARKERS = ("o", "s", "D", "^", "P", "X")
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (9, 2)),
+    (0, (4, 1, 1, 1, 1, 1)),
+)
 SEQUENTIAL = "inferno"
 DIVERGING = "RdBu_r"
 
@@ -160,14 +167,30 @@ def literal(name: str, length: int = 32) -> str:
 
 
 def sample_style(index: int) -> dict[str, Any]:
-    """Colour and dash pattern of the generated sample number `index` (0, 1, ...), repeating after the fourth."""
+    """Colour and dash pattern of the generated sample number `index` (0, 1, ...), repeating after the sixth."""
     return {"color": SAMPLES[index % len(SAMPLES)], "linestyle": DASHES[index % len(DASHES)]}
 
 
+def legend_columns(texts: Sequence[str], letters: int = 40) -> int:
+    """In how many columns entries fit beside each other: all of them, or a few.
+
+    >>> legend_columns(["Geant4", "flow"]), legend_columns(["Geant4", "one flow", "a student of it"]), legend_columns(["a" * 30, "b"])
+    (2, 2, 1)
+    """
+    if sum(len(text) + 5 for text in texts) <= letters:
+        return len(texts)
+    longest = max(map(len, texts), default=0) + 5
+    return next((columns for columns in (3, 2) if columns < len(texts) and columns * longest <= letters + 6), 1)
+
+
+def legend_room(texts: Sequence[str], letters: int = 40) -> float:
+    """Inches by which a figure must grow for the lines of a legend after the first, so that the axes keep their size."""
+    return 0.2 * (-(-len(texts) // legend_columns(texts, letters)) - 1)
+
+
 def legend_above(axes: Axes, letters: int = 40) -> None:
-    """Put the legend above the axes, where it can cover no data: in one line where its `letters` fit, else stacked."""
-    texts = axes.get_legend_handles_labels()[1]
-    columns = len(texts) if sum(len(text) + 5 for text in texts) <= letters else 1
+    """Put the legend above the axes, where it can cover no data, in columns of which `letters` fit in a line."""
+    columns = legend_columns(axes.get_legend_handles_labels()[1], letters)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.2)
 
 

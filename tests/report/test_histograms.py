@@ -155,3 +155,22 @@ def test_nothing_global_changes(samples: tuple[np.ndarray, np.ndarray]) -> None:
     comparison(samples[0], samples[1], bins=EDGES, label="x")
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
+
+
+def test_a_long_legend_takes_room_of_its_own(samples: tuple[np.ndarray, np.ndarray]) -> None:
+    """Six samples: every name is written, above the axes, and they are as high as with one sample."""
+    few = comparison(samples[0], {"flow": samples[1]}, bins=EDGES, label="x")
+    names = [f"a rather long name {number}" for number in range(6)]
+    many = comparison(samples[0], dict.fromkeys(names, samples[1]), bins=EDGES, label="x")
+    axes = many.axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["Geant4", *names]
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1
+    assert legend.get_window_extent().x1 <= many.bbox.x1
+    heights = [one.axes[0].get_window_extent().height / one.dpi for one in (few, many)]
+    assert heights[1] == pytest.approx(heights[0], abs=0.15)  # inches
+    # the reference and six samples in seven looks
+    looks = {(str(line.get_color()), str(line.get_linestyle())) for line in legend.get_lines()}
+    looks |= {(str(patch.get_edgecolor()), str(patch.get_linestyle())) for patch in legend.get_patches()}
+    assert len(looks) == 7

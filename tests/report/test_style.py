@@ -90,4 +90,4 @@ def test_samples_differ_for_the_colour_blind(cone: str) -> None:
     seen = [seen_without(colour, cone) for colour in (*style.SAMPLES[:3], style.REFERENCE_LINE)]
     distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 0.1
-    assert len({str(style.sample_style(index)["linestyle"]) for index in range(4)}) == 4
+    assert len({str(style.sample_style(index)["linestyle"]) for index in range(6)}) == 6

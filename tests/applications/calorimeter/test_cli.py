@@ -88,10 +88,12 @@ def test_the_report_is_one_file_that_needs_nothing_else(finished: Path) -> None:
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.links += [value or "" for key, value in attrs if key in ("src", "href")]
 
+    text = (finished / "report.html").read_text()
     page = Links()
-    page.feed((finished / "report.html").read_text())
+    page.feed(text)
     assert sum(link.startswith("data:image/") for link in page.links) >= 4
     assert not [link for link in page.links if not link.startswith(("data:", "#"))]
+    assert "CaloGAN data, e+: published, not measured here." in text
 
 
 def test_a_finished_run_is_not_repeated(finished: Path, files: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -13,7 +13,8 @@ from toy_calorimeter import toy_showers
 from hepflows.applications.calorimeter.data import Showers, read_showers
 from hepflows.applications.calorimeter.features import classifier_features, feature_scale, permuted_showers
 from hepflows.applications.calorimeter.geometry import CALOGAN
-from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separations, share_out, summary
+from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separations, share_out
+from hepflows.applications.calorimeter.report_text import summary
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import PROTOCOLS
 

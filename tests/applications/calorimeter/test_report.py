@@ -85,7 +85,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> str:
     write_report(
         path,
         showers={"Geant4": make(150, 1, data_tables="synthesised: Tsai"), "CaloFlow": make(120, 2)},
-        metrics=METRICS,
+        metrics={"CaloFlow": METRICS},
         histories={
             "Flow I": {"train": [3.0, 2.0], "validation": [3.0, 2.5]},
             "Flow II": {"train": np.arange(5.0, 0, -1), "validation": np.array([5, 4, 3, 3.5, 4])},
@@ -174,7 +174,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_any_metric_may_be_missing_or_null(tmp_path: Path, name: str) -> None:
     for metrics in ({**METRICS, name: None}, {key: value for key, value in METRICS.items() if key != name}):
-        assert "nan" not in page_of(tmp_path, metrics=metrics).text.lower().replace("nano", "")
+        assert "nan" not in page_of(tmp_path, metrics={"flow": metrics}).text.lower().replace("nano", "")
 
 
 @pytest.mark.usefixtures("without_plots")
@@ -184,7 +184,9 @@ def test_names_attributes_and_manifest_are_escaped(tmp_path: Path) -> None:
     metrics = {**METRICS, "separation": {HOSTILE: 0.1}, "protocol": {"name": HOSTILE}}
     rate = [0.0, 1.0]
     options: dict[str, Any] = {"roc": {HOSTILE: (rate, rate)}, "histories": {HOSTILE: {"train": [1.0]}}}
-    reader = page_of(tmp_path, showers=showers, metrics=metrics, manifest=manifest, title=HOSTILE, **options)
+    reader = page_of(
+        tmp_path, showers=showers, metrics={f"{HOSTILE} 1": metrics}, manifest=manifest, title=HOSTILE, **options
+    )
     assert "script" not in reader.tags
     assert reader.text.count("<script>") > 10
 
@@ -193,7 +195,7 @@ def test_names_attributes_and_manifest_are_escaped(tmp_path: Path) -> None:
 def test_a_layer_without_energy_draws_without_a_warning(empty: str) -> None:
     showers = {"Geant4": make(30, 1, ONE), "flow": make(30, 2, ONE)}
     showers[empty].voxels[:] = 0.0
-    assert report_pictures.average_showers(showers).figure
+    assert report_pictures.average_showers(showers)[0].figure
     titles = [picture.title for group in report_pictures.distributions(showers, {}).values() for picture in group]
     assert "Sparsity, layer 0." in titles
     # without a value in the reference there is nothing to make bins from
@@ -211,7 +213,7 @@ def test_a_single_shower_whose_values_leave_no_room_for_bins() -> None:
 
 def test_averages_are_the_means_of_the_cells() -> None:
     showers = {"Geant4": make(7, 1, SMALL), "flow": make(5, 2, SMALL)}
-    samples, ratios = report_pictures.average_showers(showers).figure  # type: ignore[misc]
+    samples, ratios = report_pictures.average_showers(showers)[0].figure  # type: ignore[misc]
     first = [np.ma.filled(axes.collections[0].get_array(), 0.0) for axes in samples.axes[:4]]
     expected = [showers[name].layer(i).mean(axis=0) for i in range(2) for name in ("Geant4", "flow")]
     for image, mean in zip(first, expected, strict=True):
@@ -223,7 +225,7 @@ def test_histograms_are_those_of_the_observables() -> None:
     from hepflows.applications.calorimeter.observables import OBSERVABLES, observables
 
     showers = {"Geant4": make(200, 1, ONE), "flow": make(100, 2, ONE)}
-    pictures = report_pictures.distributions(showers, {"separation": {"sparsity_0": 0.5}})
+    pictures = report_pictures.distributions(showers, {"flow": {"separation": {"sparsity_0": 0.5}}})
     drawn = {picture.title: picture for group in pictures.values() for picture in group}
     upper = drawn["Sparsity, layer 0."].figure.axes[0]  # type: ignore[union-attr]
     values = {name: observables(sample)["sparsity_0"] for name, sample in showers.items()}
@@ -244,6 +246,18 @@ def test_values_outside_the_bins_are_told() -> None:
     values = {"Geant4": np.linspace(0.96, 1.0, 101), "flow": np.r_[np.full(50, 0.5), np.full(50, 0.98), np.nan]}
     (picture,) = report_pictures._picture("e_tot_over_e_inc", values, {})
     assert picture.caption == "Outside the bins: Geant4 2.0 %, flow 50.0 %."
+
+
+def test_with_many_samples_a_caption_names_what_differs() -> None:
+    values = {"Geant4": np.linspace(0.96, 1.0, 101), "a": np.full(9, 0.98), "b": np.full(9, 0.5), "c": np.full(9, 0.97)}
+    values["d"] = values["c"]
+    metrics = {
+        name: {"separation": {"e_tot_over_e_inc": x}} for name, x in zip("abcd", (0.1, 0.9, 0.2, 0.3), strict=True)
+    }
+    (picture,) = report_pictures._picture("e_tot_over_e_inc", values, metrics)
+    assert picture.caption == "Separation up to 0.9000 (b). Outside the bins: Geant4 2.0 %, b 100.0 %."
+    (picture,) = report_pictures._picture("e_tot_over_e_inc", values, dict(list(metrics.items())[:2]))
+    assert picture.caption.startswith("Separation a 0.1000, b 0.9000. ")
 
 
 def test_of_many_layers_a_few_are_shown() -> None:

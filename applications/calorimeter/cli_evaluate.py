@@ -1,0 +1,156 @@
+"""``hepflows calorimeter evaluate`` and ``timing``: how good generated showers are, and how fast they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hepflows import console
+from hepflows.applications.calorimeter.file_commands import Cells
+
+if TYPE_CHECKING:
+    from hepflows.applications.calorimeter.evaluation.context import Context
+
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
+Threads = Annotated[
+    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
+]
+
+
+def evaluate(
+    samples: Annotated[
+        list[str],
+        typer.Argument(
+            help="Generated showers: files or runs' folders, up to six, each as PATH or NAME=PATH.", show_default=False
+        ),
+    ],
+    reference: Annotated[
+        str, typer.Argument(help="File of true showers that no model has seen; the last argument.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
+    ],
+    geometry: Cells = None,
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="quick (separations, seconds), standard (and FPD, KPD, precision and recall, the classifier; minutes), full (and all "
+            "classifiers of CaloFlow and of the CaloChallenge; hours without a GPU)."
+        ),
+    ] = "standard",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Classifier: standardised (also for a thousand showers), caloflow (as published, wants ten thousands), calochallenge, "
+            "calochallenge-512; repeatable, the first one gives the verdict; standardised where not given.",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Trainings of each classifier.", min=2)] = 3,
+    n: Annotated[
+        int | None, typer.Option("-n", help="At most so many showers of each file.", min=1, show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where classifiers train, for example cuda; the processor where not given.")
+    ] = None,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Judge one or several samples by true showers, the last argument; writes metrics.json and report.html.
+
+    Example: `hepflows calorimeter evaluate runs/demo/generated.hdf5 data/calorimeter/eplus.hdf5 --out runs/verdict`
+
+    Several at once: `hepflows calorimeter evaluate maf=runs/maf iaf=runs/iaf test.hdf5 --out runs/comparison`
+    """
+    from hepflows.applications.calorimeter.evaluation.folder import evaluate_files
+
+    use_threads(threads)
+    found, context = evaluate_files(
+        samples,
+        reference,
+        out,
+        suite=suite,  # type: ignore[arg-type]  # a wrong one is told
+        protocols=protocol or ["standardised"],
+        repeats=repeats,
+        seed=seed,
+        geometry=geometry,
+        n=n,
+        device=device,
+    )
+    _tell(found, context)
+    console.say(f"report: {out / 'report.html'}")
+
+
+def timing(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.", show_default=False)],
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(help="Showers in one call; repeatable; 1, 100 and 10,000 where not given.", show_default=False),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timed calls of each size.", min=3)] = 7,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="JSON file; timing.json beside the model where not given.", show_default=False
+        ),
+    ] = None,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Measure how long a model takes for a shower, with the model loaded and without files; writes timing.json.
+
+    Example: `hepflows calorimeter timing runs/demo --batch 1 --batch 100 --batch 10000 --threads 1`
+    """
+    from hepflows.applications.calorimeter.evaluation.timing import BATCHES, rows, time_model
+    from hepflows.io.atomic import replacing
+
+    use_threads(threads)
+    with console.progress("timing") as update:
+        found = time_model(model, batch or BATCHES, repeats=repeats, seed=seed, progress=update)
+    target = output or (model if model.is_dir() else model.parent) / "timing.json"
+    with replacing(target) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    console.table(rows(found))
+    console.say(f"{found['cpu']}, {found['threads']} threads, {found['parameters']:,} parameters; {target}")
+
+
+def use_threads(threads: int | None) -> None:
+    """Restrict the processor threads of torch."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
+    """All figures, and published ones under a heading of their own."""
+    from hepflows.applications.calorimeter.report_tables import figures, left_out
+    from hepflows.applications.calorimeter.report_text import worst_separations
+
+    table = figures(found)
+    if table:
+        _columns([table[0], *table[1]])
+    for name, metrics in found.items():
+        console.say(f"\n{name}: {metrics.get('verdict', 'largest separations')}")
+        console.table(worst_separations(metrics))
+        if metrics["n_shared"]:
+            console.say(f"{metrics['n_shared']:,} showers stood in both files and were dealt out, half to each")
+    for sentence in left_out(found):
+        console.say(sentence)
+    if context:
+        console.say(f"\n{context.title}: published, not measured here, as context; errors stand in the report")
+        short = [[cell.split(" ± ")[0] for cell in row] for row in [*context.own, *context.published]]
+        _columns([context.header, *short])
+        console.say(context.caveat)
+    console.say("")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> None:
+    """A table whose names are never cut, however narrow the terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

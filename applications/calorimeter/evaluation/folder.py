@@ -1,0 +1,137 @@
+"""The folder of an evaluation: metrics.json and report.html of samples against one reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hepflows import console
+from hepflows.applications.calorimeter.data import read_showers
+from hepflows.applications.calorimeter.evaluation.context import Context, published_context, published_dataset
+from hepflows.applications.calorimeter.evaluation.samples import named_paths, reference_name
+from hepflows.applications.calorimeter.evaluation.suites import Pair, Suite, classifiers, measure
+from hepflows.applications.calorimeter.metrics import Curves
+from hepflows.applications.calorimeter.pipeline import file_names, fingerprints
+from hepflows.applications.calorimeter.report import write_report
+from hepflows.errors import ConfigError
+from hepflows.metrics.protocol import ClassifierProtocol, named
+from hepflows.training.runs import RunFolder
+
+_OF_A_RUN = ("model.safetensors", "generated.*", "history.csv", "checkpoint_*.safetensors")
+
+
+def evaluate_files(
+    samples: Sequence[str],
+    reference: str,
+    out: Path,
+    *,
+    suite: Suite = "standard",
+    protocols: Sequence[str | ClassifierProtocol] = ("standardised",),
+    repeats: int = 3,
+    seed: int = 1,
+    geometry: str | None = None,
+    n: int | None = None,
+    device: str | None = None,
+) -> tuple[dict[str, dict[str, Any]], Context | None]:
+    """Judge samples by one reference: writes ``metrics.json`` and ``report.html`` into a folder of their own.
+
+    Args:
+        samples: paths, see `named_paths`.
+        reference: path of true showers.
+        out: the folder; an evaluation that it holds is replaced.
+        suite, protocols, repeats, seed, device: see `measure`.
+        geometry: the cells of the files, as `load_geometry` takes them; found out where None.
+        n: at most so many showers of each file.
+
+    Returns:
+        The metrics by name of the sample, and published numbers to print beside them.
+
+    Raises:
+        ConfigError, DataError: something is wrong with an option or a file; nothing has been written then.
+    """
+    _refuse_run(out)
+    _refuse_device(device)
+    paths = named_paths(samples)
+    truth = read_showers(reference, geometry=geometry, n=n)
+    tests = classifiers(suite, protocols, truth)
+    true_name = reference_name(truth, paths)
+    showers = {true_name: truth, **{name: read_showers(path, geometry=geometry, n=n) for name, path in paths.items()}}
+    pairs = {name: Pair.of(showers[name], truth, suite, seed) for name in paths}
+    folder = RunFolder(
+        out,
+        {
+            "config": {
+                "suite": suite,
+                "verdict": {"protocols": [named(one).name for one in protocols], "repeats": repeats},
+                "n": n,
+            },
+            "seed": seed,
+            "data": [*(one for path in paths.values() for one in fingerprints(path)), *fingerprints(reference)],
+        },
+        overwrite=(out / "manifest.json").exists(),
+    )
+    if len(tests) > 1:
+        console.say(f"{len(tests)} classifiers, {2 * repeats + 1} trainings each: {', '.join(tests)}")
+    found: dict[str, dict[str, Any]] = {}
+    curves: Curves = {}
+    dataset = published_dataset(truth, reference)
+    for name, pair in pairs.items():
+        with console.progress("judging" if len(pairs) == 1 else f"judging {name}") as update:
+            metrics, roc = measure(
+                pair,
+                suite=suite,
+                protocols=protocols,
+                repeats=repeats,
+                seed=seed,
+                device=device,
+                progress=update,
+            )
+        found[name] = {**metrics, "published_dataset": dataset}
+        if len(pairs) == 1:
+            curves = roc
+        elif roc:  # one floor stands for all, the power check for none
+            floor = curves.pop("floor", roc["floor"])
+            curves |= {name: roc["generated"], "floor": floor}
+    context = published_context(dataset, found)
+    several = {"reference": true_name, "samples": found}
+    folder.write_json("metrics.json", next(iter(found.values())) if len(found) == 1 else several)
+    write_report(
+        folder / "report.html",
+        showers=showers,
+        metrics=found,
+        roc=curves,
+        manifest=folder.manifest,
+        context=context,
+        title=f"{', '.join(map(file_names, paths.values()))} against {file_names(reference)}",
+    )
+    return found, context
+
+
+def _refuse_device(device: str | None) -> None:
+    """A device that is not there is known before anything is read."""
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split(".")[0].split())
+        message = f"--device {device}: cannot be used here ({reason}); leave the option out to train on the processor"
+        raise ConfigError(message) from None
+
+
+def _refuse_run(out: Path) -> None:
+    """An evaluation replaces an evaluation, never what was trained."""
+    manifest = out / "manifest.json"
+    trained = any(True for pattern in _OF_A_RUN for _ in out.glob(pattern))
+    if manifest.exists() and not trained:
+        try:
+            trained = "model" in json.loads(manifest.read_text(encoding="utf-8"))["identity"]["config"]
+        except (OSError, ValueError, KeyError, TypeError):
+            trained = True
+    if trained:
+        message = f"{out}: holds a training run, which this would replace; give evaluate a folder of its own"
+        raise ConfigError(message)

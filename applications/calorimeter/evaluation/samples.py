@@ -1,0 +1,56 @@
+"""Which samples are to be judged: files or folders of runs, with or without a name of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hepflows.applications.calorimeter.showers import Showers
+from hepflows.errors import ConfigError
+
+MOST_SAMPLES = 6
+"""Samples beside the reference that fit one report."""
+
+
+def named_paths(texts: Sequence[str]) -> dict[str, str]:
+    """Paths by the names under which a report shows them.
+
+    ``NAME=PATH`` names a sample; otherwise a run's folder or a file gives its own name, ``generated.hdf5`` that of its folder. The
+    folder of a run means its ``generated.hdf5``. One sample alone is called ``generated``.
+
+    Args:
+        texts: as on a command line.
+
+    Raises:
+        ConfigError: none, too many, or two of one name.
+
+    >>> named_paths(["runs/a/generated.hdf5", "flow=b.hdf5"])
+    {'a': 'runs/a/generated.hdf5', 'flow': 'b.hdf5'}
+    """
+    if not 0 < len(texts) <= MOST_SAMPLES:
+        message = f"{len(texts)} samples cannot be judged together: give 1 to {MOST_SAMPLES}, and the reference as the last argument"
+        raise ConfigError(message)
+    pairs = [_named_path(text, alone=len(texts) == 1) for text in texts]
+    twice = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
+    if twice:
+        message = f"two samples are called {twice[0]!r}: name them apart, for example first={pairs[0][1]}"
+        raise ConfigError(message)
+    return dict(pairs)
+
+
+def _named_path(text: str, *, alone: bool) -> tuple[str, str]:
+    name, separator, path = text.partition("=")
+    if not separator or Path(text).exists():
+        name, path = "", text
+    place = Path(path)
+    if (place / "generated.hdf5").exists():
+        return name or ("generated" if alone else place.resolve().name), str(place / "generated.hdf5")
+    parent = place.parent.name if place.stem == "generated" else ""
+    return name or ("generated" if alone else parent or place.stem), path
+
+
+def reference_name(showers: Showers, others: Mapping[str, object]) -> str:
+    """What the reference is called: Geant4 where its file says so."""
+    name = "Geant4" if showers.attributes.get("engine", "").startswith("Geant4") else "reference"
+    return name if name not in others else f"{name} (reference)"

@@ -1,0 +1,213 @@
+"""Several samples in one folder, published context, mistakes, times."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from fake_showers import RINGS, fake_showers
+from toy_calorimeter import TOY, toy_showers
+
+from hepflows import cli
+from hepflows.applications.calorimeter import GEOMETRIES, report, write_showers
+from hepflows.applications.calorimeter.evaluation import timing
+from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
+from hepflows.applications.calorimeter.evaluation.folder import evaluate_files
+from hepflows.applications.calorimeter.evaluation.samples import MOST_SAMPLES, named_paths
+from hepflows.errors import ConfigError
+from hepflows.metrics import PROTOCOLS
+
+ROOT = Path(__file__).parents[3]
+QUICK = replace(PROTOCOLS["standardised"], name="quick", hidden=(32, 32), epochs=8, batch_size=64)
+PRDC = ("precision", "recall", "density", "coverage")
+
+
+def test_names_of_samples(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "maf"
+    folder.mkdir(parents=True)
+    (folder / "generated.hdf5").touch()
+    file = str(folder / "generated.hdf5")
+    odd = tmp_path / "a=b.hdf5"
+    odd.touch()
+    assert named_paths([str(folder)]) == {"generated": file}
+    assert named_paths([str(folder), "x/test.root", f"my flow={folder}"]) == {
+        "maf": file, "test": "x/test.root", "my flow": file,
+    }  # fmt: skip
+    assert named_paths([str(odd), "c.hdf5"]) == {"a=b": str(odd), "c": "c.hdf5"}
+    with pytest.raises(ConfigError, match="two samples are called 'c'"):
+        named_paths(["c.hdf5", "d/c.hdf5"])
+    for texts in ([], ["a.hdf5"] * (MOST_SAMPLES + 1)):
+        with pytest.raises(ConfigError, match=f"give 1 to {MOST_SAMPLES}"):
+            named_paths(texts)
+
+
+def test_the_published_table_that_belongs_to_a_sample() -> None:
+    calogan = fake_showers(GEOMETRIES["calogan"], 2)
+    assert published_dataset(calogan) is None
+    assert published_dataset(calogan, "data/piplus.hdf5") == "calogan_piplus"
+    assert published_dataset(replace(calogan, attributes={"particle": "e+"}), "gamma.hdf5") == "calogan_eplus"
+    assert published_dataset(replace(calogan, columns={"pdg": np.array([22.0, 22.0])})) == "calogan_gamma"
+    assert published_dataset(replace(calogan, columns={"pdg": np.array([22.0, 11.0])})) is None
+    assert published_dataset(fake_showers(GEOMETRIES["calochallenge-3"], 1)) == "calochallenge_3"
+    assert published_dataset(toy_showers(2)) is None
+
+
+def test_own_numbers_stand_beside_published_ones_of_the_same_protocol_only() -> None:
+    mine: dict[str, Any] = {
+        "suite": "full",
+        "classifiers": {"standardised": {"auc": 0.9, "auc_std": 0.1}, "calochallenge_high": {"auc": 0.7, "auc_std": 0.004}},
+        "fpd": {"value": 0.0031, "error": 1e-4},
+        "prdc_low": dict.fromkeys(PRDC, 0.5),
+    }  # fmt: skip
+    found = published_context("calochallenge_1_photons", {"mine": mine})
+    assert found is not None
+    own = dict(zip(found.header, found.own[0], strict=True))
+    assert own["AUC low"] == "–"  # another protocol
+    assert own["AUC high"] == "0.700 ± 0.004"
+    assert own["FPD × 10³"] == "3.10 ± 0.10"
+    assert own["recall"] == "0.500"
+    teacher = next(row for row in found.published if row[0] == "CaloFlow teacher")
+    assert dict(zip(found.header, teacher, strict=True))["FPD × 10³"] == "3.11 ± 0.09"
+    assert "no rank" in found.caveat
+    assert published_context("calogan_eplus", {"mine": {"suite": "quick"}}) is None
+    assert published_context(None, {"mine": mine}) is None
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_write_images", lambda *anything: None)
+    monkeypatch.setattr(report, "_write_distributions", lambda *anything: None)
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_several_samples_in_one_folder(tmp_path: Path) -> None:
+    for number, name in enumerate(("one", "two", "truth")):
+        write_showers(tmp_path / f"{name}.hdf5", fake_showers(RINGS, 120, seed=number))
+    samples = [str(tmp_path / "one.hdf5"), f"<b>second</b>={tmp_path / 'two.hdf5'}"]
+    out = tmp_path / "out"
+    options: dict[str, Any] = {"protocols": [QUICK], "repeats": 2}
+    evaluate_files(samples, str(tmp_path / "truth.hdf5"), out, **options)
+    assert sorted(file.name for file in out.iterdir()) == [
+        "config.yaml",
+        "manifest.json",
+        "metrics.json",
+        "report.html",
+    ]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["reference"] == "reference"
+    assert list(metrics["samples"]) == ["one", "<b>second</b>"]
+    page = (out / "report.html").read_text()
+    assert "&lt;b&gt;second&lt;/b&gt;: " in page
+    assert "<b>second" not in page
+    assert "KPD × 10³" not in page  # too few showers
+    assert "kpd not measured" in page
+    assert "one half of reference against the other" in page
+    assert "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, " in page
+    assert "score with 72 + 24 + 24 a class" in page
+    # one alone, into the same folder: an evaluation may be replaced, and its numbers do not depend on company
+    evaluate_files(samples[:1], str(tmp_path / "truth.hdf5"), out, **options)
+    alone = json.loads((out / "metrics.json").read_text())
+    assert alone == metrics["samples"]["one"]
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_every_key_is_documented(tmp_path: Path) -> None:
+    write_showers(tmp_path / "a.hdf5", fake_showers(RINGS, 110, seed=1))
+    write_showers(tmp_path / "b.hdf5", fake_showers(RINGS, 110, seed=2))
+    evaluate_files([str(tmp_path / "a.hdf5")], str(tmp_path / "b.hdf5"), tmp_path / "out", protocols=[QUICK], repeats=2)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    section = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8").split("(metrics-json)=")[1]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert set(metrics) <= documented, set(metrics) - documented
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    return 0
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    write_showers(tmp_path / "toy.hdf5", toy_showers(300))
+    write_showers(tmp_path / "rings.hdf5", fake_showers(RINGS, 300))
+    write_showers(tmp_path / "few.hdf5", toy_showers(20))
+    signed = replace(toy_showers(300, seed=2), columns={"weight": np.r_[-1.0, np.ones(299)]})
+    write_showers(tmp_path / "signed.hdf5", signed)
+    with h5py.File(tmp_path / "empty.hdf5", "w") as file:
+        file["energy"] = np.ones((5, 1))
+    (tmp_path / "training").mkdir()
+    manifest = {"identity": {"config": {"model": {}}}}
+    (tmp_path / "training" / "manifest.json").write_text(json.dumps(manifest))
+    assert TOY.n_layers == 2
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["toy.hdf5", "rings.hdf5"], "different geometries"),
+        (["few.hdf5", "toy.hdf5"], "has 20 showers, but the suite 'standard' needs 50"),
+        (["toy.hdf5", "toy.hdf5", "-n", "150"], "those in both samples are dealt out"),
+        (["empty.hdf5", "toy.hdf5"], "empty.hdf5"),
+        (["missing.hdf5", "toy.hdf5"], "missing.hdf5"),
+        (["signed.hdf5", "toy.hdf5"], "negative weights"),
+        (["toy.hdf5", "few.hdf5", "--suite", "best"], "choose one of quick, standard, full"),
+        (["toy.hdf5", "few.hdf5", "--protocol", "best"], "'best'"),
+        (["toy.hdf5", "few.hdf5", "--device", "abacus"], "--device abacus"),
+        (["a=toy.hdf5", "a=few.hdf5", "toy.hdf5"], "two samples are called 'a'"),
+        ([*(f"{i}=toy.hdf5" for i in range(7)), "toy.hdf5"], "give 1 to 6"),
+    ],
+)
+def test_mistakes_cost_one_sentence_and_no_folder(
+    arguments: list[str], words: str, wrong: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(wrong)
+    assert command(monkeypatch, "evaluate", *arguments, "--out", "out") == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error
+    assert len(error.splitlines()) == 1
+    assert not (wrong / "out").exists()
+
+
+def test_a_training_that_has_no_model_yet_is_not_replaced(
+    wrong: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(wrong)
+    assert command(monkeypatch, "evaluate", "toy.hdf5", "toy.hdf5", "--out", "training") == 2
+    assert "holds a training run" in capsys.readouterr().err
+    assert [file.name for file in (wrong / "training").iterdir()] == ["manifest.json"]
+
+
+def test_times_are_medians_of_a_warm_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only the generator moves: the first call of each size takes ten times as long, one later call is disturbed."""
+    now, calls = 0.0, []
+
+    def sample(n: int) -> None:
+        nonlocal now
+        first = n not in calls
+        calls.append(n)
+        now += (0.1 if first else 0.01) + 0.002 * n + (5.0 if calls.count(n) == 3 else 0.0)
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
+    one, many = timing.time_batches(sample, [1, 100], repeats=5)
+    assert one["ms_per_shower"] == pytest.approx(12.0)
+    assert many["ms_per_shower"] == pytest.approx(2.1)
+    assert (one["repeats"], len(many["milliseconds"])) == (5, 5)
+    # what takes long is given up on after three
+    (slow,) = timing.time_batches(sample, [100_000], repeats=7, seconds=60.0)
+    assert slow["repeats"] == 3
+    assert slow["ms_per_shower"] == pytest.approx(2.0001)
+    with pytest.raises(ConfigError, match="3 or more repeats"):
+        timing.time_batches(sample, [0])
