@@ -27,10 +27,22 @@ def gun(energy: str = "1:20", particle: int = -11) -> Gun:
     return Gun(particle, Spread.parse(energy, "-e"))
 
 
+def hears_control_c() -> None:
+    """What a shell starts in the background is deaf to it, and so are the children of that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(path: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hepflows.cli", "calorimeter", "simulate", "-o", str(path), *options]
     environment = {name: value for name, value in os.environ.items() if name != "GEANT4_DATA_DIR"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        preexec_fn=hears_control_c,
+    )
 
 
 def wait_for_shards(path: Path, at_least: int, process: subprocess.Popen[str]) -> None:
