@@ -36,8 +36,8 @@ $(VENV)/docs.stamp: $(VENV)/base.stamp
 demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 2 minutes
 	$(BIN)/hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo --resume
 
-test: $(VENV)/test.stamp ## the tests and the examples of the docstrings
-	$(BIN)/python -m pytest
+test: $(VENV)/test.stamp ## the tests and the examples of the docstrings, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m pytest --doctest-modules hepflows
 
 test-slow: $(VENV)/test.stamp ## the tests that take minutes
