@@ -81,7 +81,7 @@ class Gun:
     >>> gun = Gun(11, Spread.parse("10,20", "--energy"), theta=Spread.parse("0:0.3", "--theta"))
     >>> primaries = gun.draw(4, np.random.default_rng(1))
     >>> primaries.energies, list(gun.columns(primaries))
-    (array([10., 20., 20., 20.]), ['theta', 'phi'])
+    (array([20., 20., 10., 20.]), ['theta', 'phi'])
     """
 
     pdg: int
