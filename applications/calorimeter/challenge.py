@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hepflows.applications.calorimeter.geometry import GEOMETRIES, Geometry
-from hepflows.applications.calorimeter.observables import observables, voxel_counts
-from hepflows.applications.calorimeter.showers import Showers
-from hepflows.errors import DataError
+from hepflows.applications.calorimeter.observables import observables, weighted_counts
+from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
 from hepflows.training.seeding import numpy_generator
 
@@ -180,27 +179,6 @@ def challenge_separations(generated: Showers, reference: Showers, *, seed: int =
         if all(one.sum() > 0 for one in counts):
             found["voxel_energy"] = separation_of_counts(*counts, rng=numpy_generator(seed, "challenge voxels"))
     return found
-
-
-def weights_of(showers: Showers) -> Array | None:
-    """The weights of the sample, scaled to the mean one, or None where it has none.
-
-    Raises:
-        DataError: their sum is not positive.
-    """
-    if "weight" not in showers.columns:
-        return None
-    if not showers.weights.sum() > 0:
-        message = f"the weights of {len(showers)} showers sum to {showers.weights.sum():.3g}: a sample needs a positive sum of weights"
-        raise DataError(message)
-    return np.asarray(showers.weights / showers.weights.mean())
-
-
-def weighted_counts(showers: Showers, edges: ArrayLike, layers: range | None = None) -> Array:
-    """Voxels of each shower in each bin of energy, with one bin below and one above, times the weight of the shower."""
-    counts = sum(voxel_counts(showers, layer, edges) for layer in layers or range(showers.geometry.n_layers))
-    weights = weights_of(showers)
-    return np.asarray(counts if weights is None else counts * weights[:, None])
 
 
 def _edges(name: str, truth: Array, dataset: str, cut: float) -> Array | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hepflows import console
+from hepflows.applications.calorimeter.cli_evaluate import Seed
 from hepflows.applications.calorimeter.file_commands import Cells, keep
 from hepflows.errors import ConfigError
 
@@ -43,7 +44,7 @@ def reweight(
         float | None, typer.Option(help="Keep the odds between 1/clip and clip.", show_default=False)
     ] = None,
     geometry: Cells = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 1,
+    seed: Seed = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
     """Give generated showers weights, learnt by a classifier, that make them look like true ones (DCTR).

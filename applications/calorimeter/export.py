@@ -71,7 +71,7 @@ class ShowerSampler(nn.Module):
         """Particles as of the training set, or of 1 to 100 GeV where there was none, and noise."""
         model = self.model
         position = torch.rand(n, generator=generator, dtype=torch.float64)
-        energies, columns = model.incident.asked(n).particles(0, position, position)
+        energies, columns = model.incident.at(position)
         if not bool((energies > 0).all()):
             energies = 1 + 99 * position
         noise = torch.randn(n, model.geometry.n_layers + model.geometry.n_voxels, generator=generator)

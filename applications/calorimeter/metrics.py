@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.challenge import weighted_counts, weights_of
 from hepflows.applications.calorimeter.features import (
     Which,
     classifier_features,
     feature_scale,
     permuted_showers,
 )
-from hepflows.applications.calorimeter.observables import OBSERVABLES, observables
-from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.observables import OBSERVABLES, observables, weighted_counts
+from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepflows.applications.calorimeter.geometry import CALOGAN, Layer
-from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.metrics.two_sample import quantile_edges
 
 Array = NDArray[np.float64]
@@ -220,3 +220,10 @@ def voxel_counts(showers: Showers, layer: int, edges: ArrayLike) -> Array:
     places = np.searchsorted(borders, voxels[rows, columns], side="right")
     counts = np.bincount(rows * width + places, minlength=len(voxels) * width)
     return counts.reshape(len(voxels), width).astype(np.float64)
+
+
+def weighted_counts(showers: Showers, edges: ArrayLike, layers: range | None = None) -> Array:
+    """Voxels of each shower in each bin of energy, with one bin below and one above, times the weight of the shower."""
+    counts = sum(voxel_counts(showers, layer, edges) for layer in layers or range(showers.geometry.n_layers))
+    weights = weights_of(showers)
+    return np.asarray(counts if weights is None else counts * weights[:, None])

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflows.applications.calorimeter.challenge import weights_of
 from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.observables import OBSERVABLES, Observable, observables
 from hepflows.applications.calorimeter.report_text import number, short
-from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.report import plots
 from hepflows.report.html import Picture
 

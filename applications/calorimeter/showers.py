@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
-from hepflows.errors import ShapeError
+from hepflows.errors import DataError, ShapeError
 
 __all__ = ["COLUMNS", "Showers"]
 
@@ -138,6 +138,20 @@ class Showers:
             joined([part.attributes for part in parts]),
             {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
         )
+
+
+def weights_of(showers: Showers) -> Array | None:
+    """The weights of the sample, scaled to the mean one, or None where it has none.
+
+    Raises:
+        DataError: their sum is not positive.
+    """
+    if "weight" not in showers.columns:
+        return None
+    if not showers.weights.sum() > 0:
+        message = f"the weights of {len(showers)} showers sum to {showers.weights.sum():.3g}: a sample needs a positive sum of weights"
+        raise DataError(message)
+    return np.asarray(showers.weights / showers.weights.mean())
 
 
 def same_kind(parts: Sequence[Showers]) -> None:

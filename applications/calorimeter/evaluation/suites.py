@@ -11,7 +11,6 @@ from hepflows.applications.calorimeter.challenge import (
     challenge_separations,
     high_level_features,
     log_voxels,
-    weights_of,
 )
 from hepflows.applications.calorimeter.features import Which
 from hepflows.applications.calorimeter.metrics import (
@@ -24,7 +23,7 @@ from hepflows.applications.calorimeter.metrics import (
     separations,
     share_out,
 )
-from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import fpd, kpd, prdc
 from hepflows.metrics.classifier import FEWEST

@@ -19,10 +19,10 @@ from hepflows.applications.calorimeter.challenge import (
     log_voxels,
     low_level_features,
     threshold_mev,
-    weights_of,
 )
 from hepflows.applications.calorimeter.features import classifier_features
 from hepflows.applications.calorimeter.metrics import separations
+from hepflows.applications.calorimeter.showers import weights_of
 from hepflows.errors import DataError
 
 PHOTONS = GEOMETRIES["calochallenge-1-photons"]

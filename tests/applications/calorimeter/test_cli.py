@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import calorimeter as run
 
-from hepflows import cli
 from hepflows.applications.calorimeter import CaloFlow, Showers, load_config, pipeline, read_showers, write_showers
 
 DATA = Path(__file__).parents[3] / "data" / "calorimeter"
@@ -25,15 +24,6 @@ TINY = [
 @pytest.fixture(autouse=True)
 def single_precision() -> None:
     torch.set_default_dtype(torch.float32)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

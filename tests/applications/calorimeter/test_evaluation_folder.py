@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from command_line import calorimeter as command
 from fake_showers import RINGS, fake_showers
 from toy_calorimeter import TOY, toy_showers
 
-from hepflows import cli
 from hepflows.applications.calorimeter import GEOMETRIES, report, write_showers
 from hepflows.applications.calorimeter.evaluation import timing
 from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
@@ -127,15 +126,6 @@ def test_every_key_is_documented(tmp_path: Path) -> None:
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
     assert set(metrics) <= documented, set(metrics) - documented
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
 
 
 @pytest.fixture

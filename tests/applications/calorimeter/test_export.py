@@ -175,12 +175,7 @@ def test_the_file_says_what_it_is(exported: tuple[CaloFlow, Path, str]) -> None:
 
 def test_a_model_of_many_steps_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = ["model.energy_flow.blocks=1", "model.shower_flow.blocks=1", "model.shower_flow.hidden=[8]"]
-    model = CaloFlow(config=load_config("demo", tiny).model)
-    model.save(tmp_path / "model.safetensors")
-    code, printed = command(monkeypatch, "export", tmp_path, "-o", tmp_path / "model.onnx")
-    assert (code, "has not been trained" in printed) == (2, True)
-    model.incident.quantiles.fill_(50.0)
-    model.save(tmp_path / "model.safetensors")
+    CaloFlow(config=load_config("demo", tiny).model).save(tmp_path / "model.safetensors")
     code, printed = command(monkeypatch, "export", tmp_path, "-o", tmp_path / "model.onnx")
     assert code == 2
     assert "504 features takes 504 steps" in printed

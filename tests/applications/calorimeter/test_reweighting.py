@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import calorimeter
 from toy_calorimeter import TOY, toy_showers
 
-from hepflows import cli
 from hepflows.applications.calorimeter import Showers, read_showers, reweight, unweighted, write_showers
 from hepflows.errors import DataError
 
@@ -54,12 +54,7 @@ def test_weights_undo_a_known_bias() -> None:
 def test_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["hepflows", "calorimeter", "reweight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
+    run = partial(calorimeter, monkeypatch, "reweight")
     generated, truth, more, output, learnt = (
         tmp_path / name for name in ("generated.hdf5", "truth.hdf5", "more.hdf5", "weighted.hdf5", "learnt.safetensors")
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import calorimeter
 from toy_calorimeter import SMALL, TOY, toy_showers
 
-from hepflows import cli
 from hepflows.applications.calorimeter import CaloFlow, load_config, write_showers
 from hepflows.errors import ConfigError
 from hepflows.training import Distillation
@@ -86,23 +85,17 @@ def test_what_is_not_a_student_or_not_a_teacher(teacher: CaloFlow) -> None:
 def test_from_the_command_line(
     teacher: CaloFlow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["hepflows", *command, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
     teacher.save(tmp_path / "model.safetensors")
     write_showers(tmp_path / "toy.hdf5", toy_showers(400))
     settings = [
         word for setting in (*STUDENT, *QUICK, "model.shower_flow.training.epochs=2") for word in ("--set", setting)
     ]
-    command = ["calorimeter", "train", str(tmp_path / "toy.hdf5"), "--preset", "student", *settings]
-    assert run("--out", str(tmp_path / "none")) == 2
+    command = ["train", tmp_path / "toy.hdf5", "--preset", "student", *settings]
+    assert calorimeter(monkeypatch, *command, "--out", tmp_path / "none") == 2
     assert (
         "a student needs a teacher; train a model of kind teacher, and give its folder with --teacher"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "none" / "manifest.json").exists()
-    assert run("--out", str(tmp_path / "student"), "--teacher", str(tmp_path)) == 0
+    assert calorimeter(monkeypatch, *command, "--out", tmp_path / "student", "--teacher", tmp_path) == 0
     assert CaloFlow.load(tmp_path / "student").config.kind == "student"
