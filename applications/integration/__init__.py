@@ -1,0 +1,1 @@
+"""Integration and event generation by importance sampling with flows."""
