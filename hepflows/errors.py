@@ -37,6 +37,10 @@ class SimulationError(HepflowsError, RuntimeError):
     """A simulation cannot go on, for example because Geant4 stopped."""
 
 
+class IntegrandError(HepflowsError, RuntimeError):
+    """The function to be integrated raised, or returned something that is no number."""
+
+
 class ExportError(HepflowsError, RuntimeError):
     """A model cannot be exported, or what was exported does not do the same."""
 

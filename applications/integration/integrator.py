@@ -1,0 +1,190 @@
+"""Integrate a function by importance sampling: one object, call it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import numpy as np
+from scipy import stats
+
+from hepflows.applications.integration.domain import Bounds, Domain
+from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, boxes, combine, net_size
+from hepflows.applications.integration.evaluation import Evaluation, Style
+from hepflows.applications.integration.preparation import Candidate, Preparation, prepare
+from hepflows.applications.integration.result import IntegrationResult
+from hepflows.applications.integration.verdict import MISSED, judge, missed
+from hepflows.errors import ConfigError
+from hepflows.training.seeding import derive
+
+Method = Literal["auto", "vegas", "flow"]
+ROUNDS = 4
+"""Independent rounds of the final estimate: their scatter is checked against their errors."""
+PILOT = 0.02
+"""Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
+
+
+class FlowIntegrator:
+    r"""Integrals :math:`I = \int f(x)\,dx = \langle f/q \rangle_q` with a density ``q`` that is adapted to ``f``.
+
+    Args:
+        bounds: ``(low, high)`` of each coordinate, infinite ones allowed, or a whole number ``K`` for a discrete coordinate that is summed
+            over ``0 .. K - 1``.
+        seed: of all random numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> integ = FlowIntegrator([(0, 1)] * 2, seed=1)
+        >>> result = integ(lambda x: np.exp(-(x**2).sum(1)), neval=20_000)
+        >>> abs(result.mean - 0.5577463) < 4 * result.sdev, result.sdev < 1e-5, result.reliable
+        (True, True, True)
+    """
+
+    def __init__(self, bounds: Bounds, *, seed: int = 0) -> None:
+        self.domain = Domain(bounds)
+        self.seed, self._calls = seed, 0
+
+    def __call__(
+        self,
+        function: Callable[[Any], Any],
+        neval: int = 1_000_000,
+        *,
+        rtol: float | None = None,
+        method: Method = "auto",
+        style: Style | None = None,
+    ) -> IntegrationResult:
+        """Integrate ``function`` with about ``neval`` evaluations, adaptation and training included.
+
+        Args:
+            function: takes ``(n, d)`` points, numpy or torch, or one point at a time; returns a number, a vector or a dictionary of them
+                for each, real or complex. The first output steers the sampling.
+            neval: evaluations in all.
+            rtol: stop as soon as the relative error of the first output is below.
+            method: ``"vegas"``, ``"flow"``, or ``"auto"``: whatever is expected to pay.
+            style: how the function is called, ``"numpy"``, ``"torch"`` or ``"point"``; found out where not given.
+
+        Raises:
+            ConfigError: an argument makes no sense.
+            IntegrandError: the function raised; the message says where.
+        """
+        if method not in get_args(Method):
+            message = f"method must be one of {', '.join(get_args(Method))}, got {method!r}"
+            raise ConfigError(message)
+        if neval < 2000:
+            message = f"an integral with its error needs neval of at least 2000, got {neval}"
+            raise ConfigError(message)
+        started = time.perf_counter()
+        evaluation = Evaluation(function, self.domain, style=style)
+        seed = derive(self.seed, "call", self._calls)
+        self._calls += 1
+        preparation = prepare(evaluation, None, neval, seed)
+        trained = time.perf_counter() - started
+        chosen, estimator = _choose(evaluation, preparation, neval, seed)
+        rounds = _estimate(estimator, neval - evaluation.calls, rtol)
+        self.map, self.tally, self.evaluation = chosen.map, estimator.tally, evaluation
+        name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
+        seconds = {"total": time.perf_counter() - started, "integrand": evaluation.seconds, "training": trained}
+        return _result(name, evaluation, chosen, preparation, estimator, rounds, seconds)
+
+
+def _choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
+    """The sampler of the smallest error in a trial."""
+    n = int(PILOT * neval)
+    final = (
+        neval
+        - evaluation.calls
+        - n * sum(1 + (boxes(n, evaluation.domain.features) > 1) for _ in preparation.candidates)
+    )
+    trials: list[tuple[tuple[float, float], Candidate, Callable[[], Estimator]]] = []
+    for candidate in preparation.candidates:
+        for trial, make in _samplers(evaluation, candidate, n, final, seed):
+            error = _trial(trial, n)
+            if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
+                error *= 2
+            # what misses a part of the integral looks better than it is
+            share = (
+                0.0
+                if preparation.landmarks is None
+                else missed(trial, evaluation, candidate.map, preparation.landmarks)
+            )
+            trials.append(((share if share > MISSED else 0.0, error), candidate, make))
+    _, candidate, make = min(trials, key=lambda entry: entry[0])
+    return candidate, make()
+
+
+def _samplers(
+    evaluation: Evaluation, candidate: Candidate, n: int, final: int, seed: int
+) -> list[tuple[Estimator, Callable[[], Estimator]]]:
+    """Each sampler of a candidate: one for the trial, and what makes the one for the estimate."""
+
+    def nets(name: str, size: int) -> Nets:
+        return Nets(evaluation, candidate.map, seed, name, size)
+
+    pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
+        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", net_size(final)))
+    ]
+    if boxes(n // 2, evaluation.domain.features) > 1:
+        trial = Strata(evaluation, candidate.map, seed, f"trial {candidate.name}", n // 2)
+        pairs.append((trial, lambda: Strata(evaluation, candidate.map, seed, "final", final // (ROUNDS + 1))))
+    return pairs
+
+
+def _trial(estimator: Estimator, n: int) -> float:
+    """Variance of the first output, times the points it took."""
+    if isinstance(estimator, Strata):
+        estimator.round(n // 2)
+        n = n // 2
+    result = estimator.round(n)
+    return float(result.variance[0]) * result.n
+
+
+def _estimate(estimator: Estimator, neval: int, rtol: float | None) -> list[Round]:
+    """Independent rounds until the evaluations are spent or the error is small enough."""
+    if isinstance(estimator, Strata):
+        n = neval // (ROUNDS + 1)
+        estimator.round(n)  # shows where the weights scatter
+        estimator.tally.__init__()  # type: ignore[misc]
+        sizes = [n] * ROUNDS
+    else:
+        assert isinstance(estimator, Nets)
+        total = neval // estimator.size
+        sizes = [(total // ROUNDS + (i < total % ROUNDS)) * estimator.size for i in range(ROUNDS)]
+    rounds: list[Round] = []
+    for size in sizes:
+        rounds.append(estimator.round(size))
+        mean, variance, _, dof = combine(rounds)
+        if rtol is not None and dof > 0 and math.sqrt(variance[0]) <= rtol * abs(mean[0]):
+            break
+    return rounds
+
+
+def _result(
+    name: str,
+    evaluation: Evaluation,
+    chosen: Candidate,
+    preparation: Preparation,
+    estimator: Estimator,
+    rounds: list[Round],
+    seconds: dict[str, float],
+) -> IntegrationResult:
+    means, variances, chi2, dof = combine(rounds)
+    within = sum(part.dof for part in rounds)
+    Q = (
+        float(stats.f.sf(chi2 / dof, dof, within) if math.isfinite(within) else stats.chi2.sf(chi2, dof))
+        if dof
+        else 1.0
+    )
+    tally = estimator.tally
+    size = float(evaluation.leading(means[None])[0])
+    cancellation = tally.mean / size if size > 0 else math.inf
+    neval = evaluation.calls
+    reliable, warnings = judge(estimator, evaluation, chosen.map, preparation.landmarks, cancellation, Q)
+    return IntegrationResult(
+        name, means, variances, evaluation.outputs, tuple(rounds), chi2, dof, Q, neval, tally.effective_share, tally.khat,
+        tally.largest_share, tally.efficiency(), cancellation, reliable, warnings, seconds,
+    )  # fmt: skip
+
+
+__all__ = ["FlowIntegrator", "Method", "np"]

@@ -1,0 +1,108 @@
+"""Before the estimate: adapt the map of VEGAS, explore where it is poor, look along other axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hepflows.applications.integration.evaluation import Evaluation
+from hepflows.applications.integration.exploration import explore
+from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.maps import Composition, CubeMap, Rotation, principal_axes
+from hepflows.applications.integration.points import sobol
+from hepflows.applications.integration.vegas import VegasMap
+from hepflows.metrics.weights import WeightTally
+
+BINS = 1024
+"""Bins of an axis: many, smoothed over many points."""
+GOOD, HOPELESS = 0.5, 0.05
+"""Effective share from which a map that acts on one axis at a time needs no exploration, and that below which more rounds alone do not help."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to sample: a name and a map, and the weights of its last round of adaptation."""
+
+    name: str
+    map: CubeMap
+    tally: WeightTally
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is known before the estimate.
+
+    Attributes:
+        candidates: the maps that were adapted, the plain one of VEGAS first.
+        landmarks: ``(n, d)`` points of the cube that follow the integrand, found independently of the maps; None where not explored.
+    """
+
+    candidates: tuple[Candidate, ...]
+    landmarks: Array | None
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate of the largest effective share."""
+        return max(self.candidates, key=lambda candidate: candidate.tally.effective_share)
+
+
+def prepare(evaluation: Evaluation, start: VegasMap | None, neval: int, seed: int) -> Preparation:
+    """Spend up to a fifth of ``neval`` on finding good maps of the cube.
+
+    Args:
+        evaluation: the integrand on the cube.
+        start: the map to start from; flat where not given.
+        neval: evaluations of the whole integration.
+        seed: of all points.
+    """
+    d = evaluation.domain.features
+    n = 1 << max(7, int(np.log2(max(1, neval // 60))))
+    plain = start or VegasMap.flat(d, BINS)
+    plain, tally = adapt(evaluation, [], plain, n, 6, seed)
+    candidates = [Candidate("vegas", plain, tally)]
+    if d == 1 or tally.effective_share > GOOD:
+        return Preparation(tuple(candidates), None)
+
+    def target(u: Array) -> Array:
+        return evaluation.leading(evaluation(u))
+
+    found = explore(target, d, seed=seed, walkers=int(np.clip(neval // 500, 50, 4000)) // 2 * 2)
+    if found is None:
+        return Preparation(tuple(candidates), None)
+    x = found.points
+    turned = [_fitted(evaluation, frame, x, plain.bins, n, seed) for frame in ([], [Rotation(principal_axes(x))])]
+    frame, map_, _ = max(turned, key=lambda entry: entry[2].effective_share)
+    map_, tally = adapt(evaluation, frame, map_, n, 8, seed)
+    candidates.append(Candidate("rotated vegas" if frame else "vegas", Composition([*frame, map_]), tally))
+    return Preparation(tuple(candidates), x)
+
+
+def _fitted(
+    evaluation: Evaluation, frame: list[CubeMap], x: Array, bins: int, n: int, seed: int
+) -> tuple[list[CubeMap], VegasMap, WeightTally]:
+    """A map fitted to points of the cube along the axes of ``frame``, and its first rounds."""
+    z = frame[0].forward(x)[0] if frame else x
+    return frame, *adapt(evaluation, frame, VegasMap.fitted(z, bins, floor=min(0.1, 0.3 / z.shape[1])), n, 2, seed)
+
+
+def adapt(
+    evaluation: Evaluation, frame: Sequence[CubeMap], map_: VegasMap, n: int, rounds: int, seed: int
+) -> tuple[VegasMap, WeightTally]:
+    """Up to so many rounds of ``n`` points through ``map_`` and then ``frame``, as long as the map gains; it and its weights."""
+    best, before = 0.0, evaluation.calls
+    for i in range(rounds):
+        z = sobol(n, map_.features, seed, "adapt", before, i)
+        weights = evaluation.leading(evaluation.weights(*Composition([*frame, map_]).inverse(z)))
+        tally = WeightTally()
+        tally.add(weights)
+        if (
+            i == rounds - 1
+            or (i == 2 and not frame and tally.effective_share < HOPELESS)
+            or GOOD < tally.effective_share < 1.05 * best
+        ):
+            break
+        best = max(best, tally.effective_share)
+        map_ = map_.adapted(z, weights)
+    return map_, tally
