@@ -11,6 +11,7 @@ LHE      Les Houches events 3.0, also gzipped; see `hepflows.applications.integr
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -103,13 +104,16 @@ def iterate_events(path: Pathlike, *, chunk: int = 20_000) -> Iterator[Events]:
     root = file_format(path) == "ROOT"
     shapes = io.contents(path, hint=["weight", "E_0"]).shapes
     if root:
-        particles = sum(name.startswith("E_") and name[2:].isdigit() for name in shapes)
+        particles = next(i for i in itertools.count() if f"E_{i}" not in shapes)
         known = {"weight", *(f"{part}_{i}" for i in range(particles) for part in (*_COMPONENTS, "pdg"))}
     else:
-        particles = (shapes.get("momenta") or (0, 0))[1]
+        shape = shapes.get("momenta") or ()
+        particles = shape[1] if len(shape) == 3 and shape[2] == 4 else 0
         known = {"weight", "momenta", "pdg"}
     if not particles:
-        message = f"{os.fspath(path)} holds no events, but {', '.join(list(shapes)[:5]) or 'nothing'}: give a file of events"
+        message = (
+            f"{os.fspath(path)} holds no events, but {', '.join(list(shapes)[:5]) or 'nothing'}: give a file of events"
+        )
         raise DataError(message)
     further = [name for name, shape in shapes.items() if name not in known and shape is not None and len(shape) == 1]
     with io.reader(path, _layout(particles, further, root=root)) as table:
@@ -130,7 +134,9 @@ def _alike(path: str, first: Events, rest: Iterable[Events]) -> Iterator[Events]
     yield first
     for chunk in rest:
         if chunk.momenta.shape[1] != first.momenta.shape[1] or set(chunk.columns) != set(first.columns):
-            message = f"{path}: all chunks of events must have the same particles and columns, but they differ: sort them"
+            message = (
+                f"{path}: all chunks of events must have the same particles and columns, but they differ: sort them"
+            )
             raise DataError(message)
         if len(chunk):
             yield chunk
@@ -160,4 +166,8 @@ def _columns(events: Events, *, root: bool) -> dict[str, Any]:
         return {"momenta": events.momenta, "pdg": events.pdg, **extra}
     particles = range(events.momenta.shape[1])
     codes = {f"pdg_{i}": events.pdg[:, i] for i in particles}
-    return {f"{part}_{i}": events.momenta[:, i, k] for i in particles for k, part in enumerate(_COMPONENTS)} | codes | extra
+    return (
+        {f"{part}_{i}": events.momenta[:, i, k] for i in particles for k, part in enumerate(_COMPONENTS)}
+        | codes
+        | extra
+    )

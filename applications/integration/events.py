@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ __all__ = ["Events"]
 
 Array = NDArray[np.float64]
 
-RESERVED = ("momenta", "weight", "pdg")
+_RESERVED = re.compile(r"momenta|weight|pdg|(E|px|py|pz|pdg)_\d+")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Events:
 
     Raises:
         ShapeError: the shapes do not fit together.
-        DataError: a momentum or a weight is not finite, or the name of a column is taken.
+        DataError: a momentum or a weight is not finite, a column holds no numbers, or its name is taken.
 
     >>> events = Events(np.ones((3, 2, 4)), [11, -11])
     >>> len(events), events.weight.tolist(), len(events[:2])
@@ -60,9 +61,15 @@ class Events:
         one = np.ones(len(p)) if weight is None else np.asarray(weight, dtype=np.float64)
         for name, values in {"weight": one, **further}.items():
             if values.shape != (len(p),):
-                message = f"{name!r} must hold one number for each of {len(p)} events, but has the shape {values.shape}"
-                raise ShapeError(f"{message}: correct it")
-        taken = [name for name in further if name in RESERVED]
+                message = (
+                    f"{name!r} must hold one number for each of {len(p)} events, but has the shape {values.shape}: "
+                    "correct it"
+                )
+                raise ShapeError(message)
+            if values.dtype.kind not in "fiu":
+                message = f"the column {name!r} must hold numbers, but holds {values.dtype}: convert it"
+                raise DataError(message)
+        taken = [name for name in further if _RESERVED.fullmatch(name)]
         if taken:
             message = f"the name {taken[0]!r} of a column belongs to the events themselves: choose another"
             raise DataError(message)

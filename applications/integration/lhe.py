@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -26,6 +27,9 @@ Array = NDArray[np.float64]
 
 _ACROSS = 1e-6
 """Transverse momentum of the sum, in units of its energy, above which partons along z cannot have made the event."""
+
+_MASSLESS = 1e-13
+"""Squares of masses, in units of the energy squared, that are but rounding."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ class Run:
             message = f"the energies of the beams must be positive, but are {self.energies} GeV: correct them"
             raise ConfigError(message)
         if not (math.isfinite(self.cross_section) and math.isfinite(self.error)):
-            message = f"cross section and error must be finite, but are {self.cross_section} and {self.error}: correct them"
+            message = (
+                f"cross section and error must be finite, but are {self.cross_section} and {self.error}: correct them"
+            )
             raise ConfigError(message)
 
 
@@ -101,9 +107,15 @@ def write(path: str | os.PathLike[str], chunks: Iterable[Events], run: Run, attr
     return count
 
 
-def _opened(path: Path, *, zipped: bool) -> IO[bytes]:
-    # neither name nor time in the header: equal events give equal files
-    return gzip.GzipFile("", "wb", compresslevel=6, fileobj=open(path, "wb"), mtime=0) if zipped else open(path, "wb")  # type: ignore[return-value]  # noqa: SIM115
+@contextlib.contextmanager
+def _opened(path: Path, *, zipped: bool) -> Iterator[IO[bytes]]:
+    with open(path, "wb") as file:
+        if not zipped:
+            yield file
+            return
+        # neither name nor time in the header: equal events give equal files
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+            yield cast("IO[bytes]", packed)
 
 
 def _head(run: Run, attributes: Mapping[str, str], columns: list[str]) -> bytes:
@@ -142,7 +154,8 @@ def _events(events: Events, run: Run) -> bytes:
         body += ["<rwgt>", *(f"<wgt id={name}>{number}</wgt>" for name in names), "</rwgt>"]
     template = "\n".join(body) + "\n</event>\n"
     columns: list[Array] = [events.weight, scale, zero, zero, plus, plus, zero, zero, -minus, minus]
-    mass = np.sqrt(np.maximum(mass_squared(events.momenta), 0.0))
+    squared = mass_squared(events.momenta)
+    mass = np.sqrt(np.where(squared > _MASSLESS * events.momenta[..., 0] ** 2, squared, 0.0))
     for i in range(particles):
         p = events.momenta[:, i]
         columns += [events.pdg[:, i].astype(np.float64), p[:, 1], p[:, 2], p[:, 3], p[:, 0], mass[:, i]]

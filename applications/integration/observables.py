@@ -50,7 +50,7 @@ def thrust(momenta: Array) -> Array:
         summed = np.einsum("i,nij->nj", np.array([1.0, *signs]), vectors)
         np.maximum(largest, np.linalg.norm(summed, axis=1), out=largest)
     total = np.linalg.norm(vectors, axis=2).sum(axis=1)
-    return np.divide(largest, total, out=np.full_like(total, np.nan), where=total > 0)
+    return np.asarray(np.divide(largest, total, out=np.full_like(total, np.nan), where=total > 0))
 
 
 def durham(momenta: Array, jets: int = 3) -> Array:

@@ -57,6 +57,7 @@ def event_shapes(
             label=label,
             log_x=log,
             log_y=True,
+            ratio_range=(0.5, 1.5),
             weights=weights,
             reference_name=reference_name,
             ylabel="fraction of rate per bin",

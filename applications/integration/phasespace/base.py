@@ -32,10 +32,14 @@ class PhaseSpace(ABC):
         self.energy = float(energy)
         self.masses = tuple(float(mass) for mass in masses)
         if len(self.masses) < 2 or not all(0 <= mass < np.inf for mass in self.masses):
-            message = f"the masses must be two or more numbers that are not negative, but are {self.masses}: correct them"
+            message = (
+                f"the masses must be two or more numbers that are not negative, but are {self.masses}: correct them"
+            )
             raise DomainError(message)
         if not sum(self.masses) < self.energy < np.inf:
-            message = f"the energy must be above the sum of the masses, {sum(self.masses):g} GeV, but is {energy:g}: raise it"
+            message = (
+                f"the energy must be above the sum of the masses, {sum(self.masses):g} GeV, but is {energy:g}: raise it"
+            )
             raise DomainError(message)
 
     @property
@@ -68,7 +72,9 @@ class PhaseSpace(ABC):
         """
         momenta = np.asarray(momenta, dtype=np.float64)
         if momenta.ndim != 3 or momenta.shape[1:] != (len(self.masses), 4):
-            message = f"the momenta must have the shape (n, {len(self.masses)}, 4), but have {momenta.shape}: correct it"
+            message = (
+                f"the momenta must have the shape (n, {len(self.masses)}, 4), but have {momenta.shape}: correct it"
+            )
             raise ShapeError(message)
         excess = np.abs(momenta.sum(axis=1) - np.array([self.energy, 0.0, 0.0, 0.0]))
         if not np.all(excess < _CONSERVED * self.energy):

@@ -38,11 +38,11 @@ class InvariantMap(ABC):
 
     @abstractmethod
     def _inverse_primitive(self, value: Array) -> Array:
-        """s from that function."""
+        """The invariant from that function."""
 
     @abstractmethod
     def _slope(self, s: Array) -> Array:
-        """ds by d(primitive)."""
+        """The derivative of the invariant with respect to that function."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class BreitWigner(InvariantMap):
 
     def __post_init__(self) -> None:
         if not (0 < self.mass < math.inf and 0 < self.width < math.inf):
-            message = f"mass and width of a resonance must be positive, but are {self.mass} and {self.width}: correct them"
+            message = (
+                f"mass and width of a resonance must be positive, but are {self.mass} and {self.width}: correct them"
+            )
             raise DomainError(message)
 
     def _primitive(self, s: Array) -> Array:
@@ -101,8 +103,11 @@ class PowerLaw(InvariantMap):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.exponent) and 0 <= self.offset < math.inf):
-            message = f"exponent and offset must be finite and the offset not negative, but are {self.exponent}, {self.offset}"
-            raise DomainError(f"{message}: correct them")
+            message = (
+                f"the exponent must be finite and the offset finite and not negative, but they are {self.exponent} and "
+                f"{self.offset}: correct them"
+            )
+            raise DomainError(message)
 
     def _primitive(self, s: Array) -> Array:
         shifted = s + self.offset

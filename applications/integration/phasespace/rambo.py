@@ -16,7 +16,6 @@ from hepflows.applications.integration.phasespace.kinematics import (
     direction,
     mass_squared,
     rest_frame,
-    two_body_momentum,
 )
 from hepflows.errors import DomainError
 
@@ -95,7 +94,9 @@ class Rambo(PhaseSpace):
         turns = u[:, self._count - 2 :].reshape(len(u), self._count - 1, 2)
         for i in range(self._count - 1):
             ray = momentum[:, i, None] * direction(2 * turns[:, i, 0] - 1, 2 * np.pi * turns[:, i, 1])
-            here, rest = (_on_shell(m, p) for m, p in ((self._tails[i] - self._tails[i + 1], ray), (masses[:, i + 1], -ray)))
+            here, rest = (
+                _on_shell(m, p) for m, p in ((self._tails[i] - self._tails[i + 1], ray), (masses[:, i + 1], -ray))
+            )
             momenta[:, i] = boost(here, parent, masses[:, i])
             parent = boost(rest, parent, masses[:, i])
         momenta[:, -1] = parent

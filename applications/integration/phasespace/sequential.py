@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,9 @@ from hepflows.applications.integration.phasespace.kinematics import (
 __all__ = ["Branch", "Sequential"]
 
 Array = NDArray[np.float64]
+
+_Invariant = Callable[[int, InvariantMap, Array, Array], tuple[Array, Array]]
+"""Mass squared and ds/du of the first or second part (0, 1), from its map and its limits."""
 
 _TINY = 1e-12
 """The smallest mass of a system, in units of the total energy: a boost from its rest frame must exist."""
@@ -88,28 +91,16 @@ class Sequential(PhaseSpace):
 
     def _decay(self, node: Branch, parent: Array, mass: Array, u: Iterator[Array]) -> tuple[list[Array], Array]:
         """The particles of a system and the weight of its inner structure."""
-        sides = node.first, node.second
-        least = [sum(_masses(side)) for side in sides]
-        weight = np.ones(len(mass))
-        masses: list[Array] = []
-        for side, own, other in zip(sides, least, (least[1], None), strict=True):
-            if not isinstance(side, Branch):
-                masses.append(np.full_like(mass, side))
-                continue
-            limits = self._limits(mass, own, masses[0] if other is None else other)
-            s, slope = side.invariant.forward(next(u), *limits)
-            masses.append(np.maximum(np.sqrt(s), _TINY * self.energy))
-            weight *= slope / (2 * np.pi)
+        masses, weight = self._parts(node, mass, lambda _, shape, low, high: shape.forward(next(u), low, high))
         momentum = two_body_momentum(mass, *masses)
-        weight *= momentum / (4 * np.pi * mass)
         ray = momentum[:, None] * direction(2 * next(u) - 1, 2 * np.pi * next(u), parent[:, 1:])
         particles: list[Array] = []
-        for side, own, vector in zip(sides, masses, (ray, -ray), strict=True):
+        for side, own, vector in zip((node.first, node.second), masses, (ray, -ray), strict=True):
             energy = np.sqrt(own**2 + momentum**2)
             child = boost(np.concatenate([energy[:, None], vector], axis=1), parent, mass)
             if isinstance(side, Branch):
                 inner, factor = self._decay(side, child, own, u)
-                weight *= factor
+                weight = weight * factor
                 particles += inner
             else:
                 particles.append(child)
@@ -122,35 +113,41 @@ class Sequential(PhaseSpace):
 
     def _undo(self, node: Branch, momenta: Array, mass: Array) -> tuple[list[Array], Array]:
         """The numbers of a system with ``momenta`` (n_points, its particles, 4), and the weight of its structure."""
-        sides, split = (node.first, node.second), len(_masses(node.first))
+        split = len(_masses(node.first))
         parts = momenta[:, :split], momenta[:, split:]
         sums = [part.sum(axis=1) for part in parts]
-        least = [sum(_masses(side)) for side in sides]
-        weight, columns, masses = np.ones(len(mass)), [], []
-        for side, total, own, other in zip(sides, sums, least, (least[1], None), strict=True):
-            if not isinstance(side, Branch):
-                masses.append(np.full_like(mass, side))
-                continue
-            limits = self._limits(mass, own, masses[0] if other is None else other)
-            u, slope = side.invariant.inverse(np.clip(mass_squared(total), *limits), *limits)
-            masses.append(np.maximum(np.sqrt(np.maximum(mass_squared(total), 0.0)), _TINY * self.energy))
+        columns: list[Array] = []
+
+        def found(place: int, shape: InvariantMap, low: Array, high: Array) -> tuple[Array, Array]:
+            s = np.clip(mass_squared(sums[place]), low, high)
+            u, slope = shape.inverse(s, low, high)
             columns.append(u)
-            weight *= slope / (2 * np.pi)
-        weight *= two_body_momentum(mass, *masses) / (4 * np.pi * mass)
+            return s, slope
+
+        masses, weight = self._parts(node, mass, found)
         parent = momenta.sum(axis=1)
         if node is self.tree:
             parent[:, 1:] = 0.0  # the rounding of the sum has a direction, and the root has none
         cosine, azimuth = angles(rest_frame(sums[0], parent, mass)[:, 1:], parent[:, 1:])
         columns += [(1 + cosine) / 2, azimuth / (2 * np.pi)]
-        for side, part, own in zip(sides, parts, masses, strict=True):
+        for side, part, own in zip((node.first, node.second), parts, masses, strict=True):
             if isinstance(side, Branch):
                 inner, factor = self._undo(side, part, own)
                 columns += inner
-                weight *= factor
+                weight = weight * factor
         return columns, weight
 
-    @staticmethod
-    def _limits(mass: Array, own: float, other: Array | float) -> tuple[Array, Array]:
-        """Smallest and largest mass squared of a part whose particles and whose partner have these masses."""
-        low = np.full_like(mass, own**2)
-        return low, np.maximum(np.maximum(mass - other, 0.0) ** 2, low)
+    def _parts(self, node: Branch, mass: Array, invariant: _Invariant) -> tuple[list[Array], Array]:
+        """Masses of the two parts of a system, their squares by ``invariant``, and the weight of this decay alone."""
+        masses: list[Array] = []
+        weight = np.ones_like(mass)
+        for place, side in enumerate((node.first, node.second)):
+            if not isinstance(side, Branch):
+                masses.append(np.full_like(mass, side))
+                continue
+            other = masses[0] if masses else sum(_masses(node.second))
+            low = np.full_like(mass, sum(side.masses) ** 2)
+            s, slope = invariant(place, side.invariant, low, np.maximum(np.maximum(mass - other, 0.0) ** 2, low))
+            masses.append(np.maximum(np.sqrt(s), _TINY * self.energy))
+            weight = weight * slope / (2 * np.pi)
+        return masses, weight * two_body_momentum(mass, *masses) / (4 * np.pi * mass)

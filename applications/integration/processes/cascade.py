@@ -55,7 +55,9 @@ def cascade(n: int = 5, power: float = 0.6, energy: float = 91.1876) -> Integran
         return weight / volume * _mean_of_orders(p / energy, power)
 
     truth = math.prod((k + 1) / ((1 - power) * (1 + k * (1 - power))) for k in range(1, n - 1))
-    summary = f"e+e- -> {n} gluons at {energy:g} GeV with nested propagators of power {power:g}, flat phase space divided out"
+    summary = (
+        f"e+e- -> {n} gluons at {energy:g} GeV with nested propagators of power {power:g}, flat phase space divided out"
+    )
     unit = ((0.0, 1.0),) * space.dimension
     return Integrand(f"cascade_{n}", function, unit, truth, summary, lambda u: space.forward(u)[0], (21,) * n)
 
@@ -73,7 +75,7 @@ def _mean_of_orders(p: Array, power: float) -> Array:
             # rounding leaves no invariant at zero
             product *= np.maximum(mass_squared(system), _LEAST) ** -power
         total += product
-    return total / n
+    return np.asarray(total / n)
 
 
 _LEAST = 1e-18

@@ -63,7 +63,9 @@ class Electroweak:
     def __post_init__(self) -> None:
         positive = self.alpha, self.z_mass, self.z_width, self.zprime_mass, self.zprime_width
         if not (all(0 < value < math.inf for value in positive) and 0 < self.sin2 < 1 and math.isfinite(self.strength)):
-            message = f"couplings, masses and widths must be positive and sin2 between 0 and 1, but got {self}: correct them"
+            message = (
+                f"couplings, masses and widths must be positive and sin2 between 0 and 1, but got {self}: correct them"
+            )
             raise DomainError(message)
 
     @property

@@ -31,7 +31,7 @@ COLOURS = 3
 def drell_yan_partonic(
     energy: float = 500.0, quark: str = "u", lepton: str = "mu", theory: Electroweak | None = None
 ) -> Integrand:
-    r"""q qbar -> l- l+ at fixed energy, in pb, over :math:`\cos\theta \in [-1, 1]` and :math:`\varphi \in [0, 2\pi]`.
+    r"""Quark and antiquark to l- l+ at fixed energy, in pb, over :math:`\cos\theta \in [-1, 1]` and :math:`\varphi \in [0, 2\pi]`.
 
     Args:
         energy: :math:`\sqrt{\hat s}` in GeV.
@@ -75,7 +75,7 @@ def drell_yan(
     theory: Electroweak | None = None,
     fractions: PartonFractions | None = None,
 ) -> Integrand:
-    r"""p p -> l- l+ in a window of mass, in pb, with the toy densities of `parton_density`.
+    r"""Lepton pairs from two protons, in a window of mass, in pb, with the toy densities of `parton_density`.
 
     .. math:: \frac{d\sigma}{dx_1\, dx_2\, d\cos\theta} = \sum_{q = u, d}
         q(x_1)\, \bar q(x_2)\, \frac{d\hat\sigma_q(\cos\theta)}{d\cos\theta}
@@ -125,7 +125,9 @@ def drell_yan(
         plus, minus = (rest[..., 0] + rest[..., 3]) * stretch, (rest[..., 0] - rest[..., 3]) / stretch
         return np.stack([(plus + minus) / 2, rest[..., 1], rest[..., 2], (plus - minus) / 2], axis=-1)
 
-    summary = f"p p -> gamma, Z, Z' -> l- l+ at {energy / 1000:g} TeV from {low:g} to {high:g} GeV, toy densities, in pb"
+    summary = (
+        f"p p -> gamma, Z, Z' -> l- l+ at {energy / 1000:g} TeV from {low:g} to {high:g} GeV, toy densities, in pb"
+    )
     truth = _hadronic_truth(theory, lepton, energy, low, high)
     return Integrand("drell_yan", function, ((0.0, 1.0),) * 4, truth, summary, momenta, _leptons(lepton))
 
@@ -175,7 +177,7 @@ def _pair(mass: Array, cosine: Array, azimuth: Array) -> Array:
     """Massless back-to-back momenta (n, 2, 4) in the rest frame of the pair."""
     ray = direction(cosine, azimuth)
     both = np.stack([ray, -ray], axis=1)
-    return mass[:, None, None] / 2 * np.concatenate([np.ones((len(ray), 2, 1)), both], axis=2)
+    return np.asarray(mass[:, None, None] / 2 * np.concatenate([np.ones((len(ray), 2, 1)), both], axis=2))
 
 
 def _hadronic_truth(theory: Electroweak, lepton: str, energy: float, low: float, high: float) -> float:

@@ -59,7 +59,9 @@ def ee3j_2d(y: float = 0.01, energy: float = Z_MASS) -> Integrand:
         one = np.ones(len(x))
         return _momenta(x[:, 0], x[:, 1], one, 0 * one, 0 * one, energy)
 
-    summary = f"e+e- -> q qbar g at {energy:g} GeV, energy fractions, s_ij/s > {y:g}; in units of 2 alpha_s sigma_0 / (3 pi)"
+    summary = (
+        f"e+e- -> q qbar g at {energy:g} GeV, energy fractions, s_ij/s > {y:g}; in units of 2 alpha_s sigma_0 / (3 pi)"
+    )
     unit = ((0.0, 1.0),) * 2
     return Integrand("ee3j_2d", function, unit, jade_truth(y), summary, momenta, PARTICLES)
 
@@ -96,13 +98,15 @@ def ee3j_5d(y: float = 0.005, energy: float = Z_MASS) -> Integrand:
         c2 = polar * to_antiquark - across * np.sqrt((1 - to_antiquark) * (1 + to_antiquark))
         resolved = np.minimum(np.minimum(_durham(x1, x2, 1 - x3), _durham(x1, x3, b)), _durham(x2, x3, a))
         rates = x1**2 * (1 + c1**2) + x2**2 * (1 + c2**2)
-        return 0.75 * np.divide(rates * (1 - u[:, 0]), a * b, out=np.zeros_like(a), where=resolved > y)
+        return np.asarray(0.75 * np.divide(rates * (1 - u[:, 0]), a * b, out=np.zeros_like(a), where=resolved > y))
 
     def momenta(u: Array) -> Array:
         (x1, x2, _), _, _ = _fractions(u)
         return _momenta(x1, x2, 2 * u[:, 2] - 1, 2 * np.pi * u[:, 3], 2 * np.pi * u[:, 4], energy)
 
-    summary = f"e+e- -> q qbar g at {energy:g} GeV with angles, Durham y > {y:g}; in units of 2 alpha_s sigma_0 / (3 pi)"
+    summary = (
+        f"e+e- -> q qbar g at {energy:g} GeV with angles, Durham y > {y:g}; in units of 2 alpha_s sigma_0 / (3 pi)"
+    )
     unit = ((0.0, 1.0),) * 5
     return Integrand("ee3j_5d", function, unit, durham_truth(y), summary, momenta, PARTICLES)
 
@@ -137,9 +141,10 @@ def durham_truth(y: float) -> float:
         rest = 1 - r
         start = np.maximum((y - r**2) / (r + y), _quark_gluon(r, y))
         start = np.minimum(start, rest / 2)
-        return 2 * (1 + r**2) / rest * np.log((rest - start) / start) - 2 * (rest - 2 * start)
+        return np.asarray(2 * (1 + r**2) / rest * np.log((rest - start) / start) - 2 * (rest - 2 * start))
 
-    return integrate(inner, [y, 2 * y, kink, turn, last] if 2 * y < kink else [y, kink, turn, last], 48)
+    soft, hard = np.geomspace(y, kink, 4), 1 - np.geomspace(1 - turn, 1 - last, 4)
+    return integrate(inner, [*soft, *np.geomspace(kink, turn, 3), *hard], 32)
 
 
 def _quark_gluon(r: Array, y: float) -> Array:
@@ -158,7 +163,7 @@ def _check_cut(y: float) -> None:
 def _durham(x: Array, y: Array, invariant: Array) -> Array:
     """2 min(E^2) (1 - cos) / s of two massless partons with energy fractions x, y and s_ij / s."""
     larger = np.maximum(x, y)
-    return invariant * np.divide(np.minimum(x, y), larger, out=np.ones_like(x), where=larger > 0)
+    return np.asarray(invariant * np.divide(np.minimum(x, y), larger, out=np.ones_like(x), where=larger > 0))
 
 
 def _fractions(u: Array) -> tuple[tuple[Array, Array, Array], Array, Array]:
@@ -180,9 +185,7 @@ def _directions(x1: Array, x2: Array, cosine: Array, azimuth: Array, turn: Array
     gluon = direction(cosine, azimuth)
     cosines = _opening(x1, x3, 1 - x2), _opening(x2, x3, 1 - x1)
     # towards positive z at turn = 0 for the quark; the antiquark on the other side of the gluon
-    quark, antiquark = (
-        direction(c, shift - turn, gluon) for c, shift in zip(cosines, (np.pi, 0.0), strict=True)
-    )
+    quark, antiquark = (direction(c, shift - turn, gluon) for c, shift in zip(cosines, (np.pi, 0.0), strict=True))
     return quark, antiquark, gluon
 
 
