@@ -26,13 +26,14 @@ def panels(edges: Iterable[float], order: int = 24) -> tuple[Array, Array]:
 
 
 def resonance_edges(low: float, high: float, poles: Iterable[tuple[float, float]]) -> list[float]:
-    """Edges for panels in s from ``low`` to ``high`` (GeV^2), close to the poles (M, Gamma) in GeV and ever wider.
+    """Edges for panels in s from ``low`` to ``high`` (GeV^2), narrow at the poles (M, Gamma) in GeV and ever wider.
 
-    The distance of a panel from a pole is at least its length over three, so that each rule converges at the same rate.
+    No panel is longer than its distance from the complex pole, so that the rules converge at one rate on all of them.
     """
     edges = [low, high]
     for mass, width in poles:
-        steps = mass * width * np.concatenate([[0.0], np.logspace(0, 12, 25, base=2.0)])
+        doublings = np.arange(max(1, np.ceil(np.log2((high + mass**2) / (mass * width)))))
+        steps = mass * width * np.concatenate([[0.0], 2.0**doublings])
         edges += [s for step in steps for s in (mass**2 - step, mass**2 + step) if low < s < high]
     return edges
 

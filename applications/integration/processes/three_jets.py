@@ -176,7 +176,8 @@ def _fractions(u: Array) -> tuple[tuple[Array, Array, Array], Array, Array]:
 def _opening(x: Array, y: Array, invariant: Array) -> Array:
     """Cosine of the angle between two partons with energy fractions x, y and s_ij / s."""
     product = x * y
-    return np.clip(1 - 2 * np.divide(invariant, product, out=np.zeros_like(x), where=product > 0), -1.0, 1.0)
+    cosine = 1 - 2 * np.divide(invariant, product, out=np.zeros_like(x), where=product > 0)
+    return np.asarray(np.clip(cosine, -1.0, 1.0))
 
 
 def _directions(x1: Array, x2: Array, cosine: Array, azimuth: Array, turn: Array) -> tuple[Array, Array, Array]:

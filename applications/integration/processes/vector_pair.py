@@ -18,6 +18,7 @@ for narrow resonances it is :math:`\lambda^{1/2}(s, M_1^2, M_2^2) / s`, the velo
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -84,7 +85,7 @@ def _on(name: str, space: PhaseSpace, first: Pole, second: Pole, correlation: fl
         return weight * matrix_element(p, first, second, correlation)
 
     summary = f"e+e- -> V V -> four fermions at {space.energy:g} GeV, {words}; in units of the coupling"
-    truth = _truth(space.energy, first, second)
+    truth = _truth(space.energy, tuple(first), tuple(second))
     unit = ((0.0, 1.0),) * space.dimension
     return Integrand(name, function, unit, truth, summary, lambda u: space.forward(u)[0], PARTICLES)
 
@@ -115,6 +116,7 @@ def _breit_wigner(s: Array, pole: Pole) -> Array:
     return np.asarray(scale / ((s - pole[0] ** 2) ** 2 + scale**2))
 
 
+@functools.cache
 def _truth(energy: float, first: Pole, second: Pole) -> float:
     """The integral over the two masses; the root at the threshold is taken away by a substitution in each."""
     m1, w1 = _masses(energy, first)
