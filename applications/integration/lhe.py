@@ -42,8 +42,8 @@ class Run:
         cross_section: in pb.
         error: its statistical error in pb.
         incoming: PDG codes of the two particles that collide; the beams themselves where None.
-        weighted: whether events have weights in pb whose mean is the cross section (strategy -4). Otherwise all weights
-            are written as they are, one for unweighted events (strategy 3).
+        weighted: whether events have weights in pb whose mean is the cross section (strategy -4), or all the weight one
+            (strategy 3).
         largest: the largest weight, where it is known; the cross section otherwise.
         scale: of the process in GeV; the mass of each event where None.
         alpha: electromagnetic coupling, and ``alpha_s``: strong coupling; -1 says nothing.
@@ -94,7 +94,8 @@ def write(path: str | os.PathLike[str], chunks: Iterable[Events], run: Run, attr
 
     Raises:
         DataError: the file cannot be written.
-        ConfigError: the sum of an event's momenta is not along z, so that no massless particles along z can have made it.
+        ConfigError: the sum of an event's momenta is not along z, so that no massless particles along z can have made it;
+            or ``run`` says that events are unweighted, and they are not.
     """
     count = 0
     with replacing(path) as temporary, _opened(temporary, zipped=os.fspath(path).lower().endswith(".gz")) as file:
@@ -138,6 +139,11 @@ def _head(run: Run, attributes: Mapping[str, str], columns: list[str]) -> bytes:
 def _events(events: Events, run: Run) -> bytes:
     """The text of some events, one template for all, since they differ in numbers only."""
     n, particles = len(events), events.momenta.shape[1]
+    if not run.weighted and np.any(events.weight != 1):
+        message = (
+            "readers ignore the weights of an LHE file of unweighted events, but some are not one: give weighted=True"
+        )
+        raise ConfigError(message)
     plus, minus = _incoming(events)
     zero = np.zeros(n)
     total = np.sqrt(4 * plus * minus)

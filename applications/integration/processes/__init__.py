@@ -17,10 +17,10 @@ name                    d   what is integrated
 from collections.abc import Callable
 
 from hepflows.applications.integration.integrand import Integrand
-from hepflows.applications.integration.processes.cascade import cascade
-from hepflows.applications.integration.processes.drell_yan import drell_yan, drell_yan_partonic
+from hepflows.applications.integration.processes.cascades import cascade
+from hepflows.applications.integration.processes.lepton_pairs import drell_yan, drell_yan_partonic
 from hepflows.applications.integration.processes.three_jets import ee3j_2d, ee3j_5d
-from hepflows.applications.integration.processes.vector_pair import vector_pair, vector_pair_flat
+from hepflows.applications.integration.processes.vector_pairs import vector_pair, vector_pair_flat
 
 __all__ = [
     "PROCESSES",

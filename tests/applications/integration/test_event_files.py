@@ -158,6 +158,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     across = Events(np.array([[[10.0, 6, 0, 8]]]), [22])
     with pytest.raises(ConfigError, match="along z"):
         write_events(tmp_path / "a.lhe", across, run=RUN)
+    with pytest.raises(ConfigError, match="weighted=True"):
+        write_events(tmp_path / "a.lhe", events, run=Run((11, -11), (Z / 2, Z / 2), 1.0, 0.0))
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="not finite"):
         Events(np.full((1, 2, 4), np.nan), [1, -1])

@@ -21,9 +21,9 @@ from hepflows.applications.integration.processes import (
     vector_pair_flat,
 )
 from hepflows.applications.integration.processes.couplings import PICOBARN, Electroweak
-from hepflows.applications.integration.processes.drell_yan import parton_density, total_rate
+from hepflows.applications.integration.processes.lepton_pairs import parton_density, total_rate
 from hepflows.applications.integration.processes.three_jets import durham_truth, jade_truth
-from hepflows.applications.integration.processes.vector_pair import matrix_element
+from hepflows.applications.integration.processes.vector_pairs import matrix_element
 from hepflows.errors import DomainError
 
 

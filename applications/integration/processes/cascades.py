@@ -26,11 +26,11 @@ __all__ = ["cascade"]
 Array = NDArray[np.float64]
 
 
-def cascade(n: int = 5, power: float = 0.6, energy: float = 91.1876) -> Integrand:
+def cascade(n: int = 5, power: float = 0.4, energy: float = 91.1876) -> Integrand:
     """e+e- -> n gluons as a cascade whose propagators have the power ``power``; see the module for the formula.
 
-    On flat phase space, 3n - 4 coordinates as `Rambo` takes them. From a power of 1/2 on the variance of flat sampling is infinite,
-    although the integral is finite: a test of error estimates.
+    On flat phase space, 3n - 4 coordinates as `Rambo` takes them. From a power of 1/2 on the variance of flat sampling
+    is infinite, although the integral is not: no error that is estimated from such a sample can be trusted.
 
     Args:
         n: number of particles, three or more.

@@ -37,6 +37,9 @@ Array = NDArray[np.float64]
 Pole = tuple[float, float]
 
 Z: Pole = (91.1876, 2.4952)
+_ORDER = 16
+"""Of the quadrature: against 24 and 40 it keeps eight digits off resonance and ten on it."""
+
 PARTICLES = (11, -11, 13, -13)
 
 
@@ -119,18 +122,23 @@ def _breit_wigner(s: Array, pole: Pole) -> Array:
 @functools.cache
 def _truth(energy: float, first: Pole, second: Pole) -> float:
     """The integral over the two masses; the root at the threshold is taken away by a substitution in each."""
-    m1, w1 = _masses(energy, first)
+    poles = [first]
+    if energy > second[0]:
+        poles.append(
+            (energy - second[0], second[1])
+        )  # from here on the first pair leaves no room for the second resonance
+    m1, w1 = _masses(energy, poles)
     total = 0.0
     for m, w in zip(m1, w1, strict=True):
-        m2, w2 = _masses(energy - m, second)
+        m2, w2 = _masses(energy - m, [second])
         velocity = np.sqrt((energy**2 - (m + m2) ** 2) * (energy**2 - (m - m2) ** 2)) / energy**2
         inner = float(w2 @ (velocity * _breit_wigner(m2**2, second) * 2 * m2))
         total += float(w * _breit_wigner(np.array([m**2]), first)[0] * 2 * m * inner)
     return total / math.pi**2
 
 
-def _masses(largest: float, pole: Pole) -> tuple[Array, Array]:
+def _masses(largest: float, poles: list[Pole]) -> tuple[Array, Array]:
     """Nodes and weights in a mass from 0 to ``largest``, for integrands with a root there, by m = largest (1 - t^2)."""
-    edges = [math.sqrt(s) for s in resonance_edges(0.0, largest**2, [pole])]
-    t, w = panels([math.sqrt(max(1 - m / largest, 0.0)) for m in edges])
+    edges = [math.sqrt(s) for s in resonance_edges(0.0, largest**2, poles)]
+    t, w = panels([math.sqrt(max(1 - m / largest, 0.0)) for m in edges], _ORDER)
     return largest * (1 - t**2), 2 * largest * t * w
