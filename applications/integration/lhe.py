@@ -25,6 +25,9 @@ __all__ = ["Run", "is_lhe", "write"]
 
 Array = NDArray[np.float64]
 
+INCOMING = ("incoming_1", "incoming_2")
+"""Columns of events with the PDG codes of the two particles that collide."""
+
 _ACROSS = 1e-6
 """Transverse momentum of the sum, in units of its energy, above which partons along z cannot have made the event."""
 
@@ -41,7 +44,8 @@ class Run:
         energies: of the beams in GeV.
         cross_section: in pb.
         error: its statistical error in pb.
-        incoming: PDG codes of the two particles that collide; the beams themselves where None.
+        incoming: PDG codes of the two particles that collide; the beams themselves where None. Events with the columns
+            ``incoming_1`` and ``incoming_2`` say it themselves.
         weighted: whether events have weights in pb whose mean is the cross section (strategy -4), or all the weight one
             (strategy 3).
         largest: the largest weight, where it is known; the cross section otherwise.
@@ -90,7 +94,7 @@ def write(path: str | os.PathLike[str], chunks: Iterable[Events], run: Run, attr
     """Write chunks of events to an LHE file, which appears complete or not at all; the number of events in return.
 
     The incoming particles are massless, along z, and carry the sum of the momenta. All particles come from both. No
-    colour is written. Further columns become weights of the event by their names (``<rwgt>``).
+    colour is written. Further columns but `INCOMING` become weights of the event by their names (``<rwgt>``).
 
     Raises:
         DataError: the file cannot be written.
@@ -101,7 +105,7 @@ def write(path: str | os.PathLike[str], chunks: Iterable[Events], run: Run, attr
     with replacing(path) as temporary, _opened(temporary, zipped=os.fspath(path).lower().endswith(".gz")) as file:
         for index, chunk in enumerate(chunks):
             if index == 0:
-                file.write(_head(run, attributes, list(chunk.columns)))
+                file.write(_head(run, attributes, list(_weights(chunk))))
             file.write(_events(chunk, run))
             count += len(chunk)
         file.write(b"</LesHouchesEvents>\n")
@@ -148,25 +152,32 @@ def _events(events: Events, run: Run) -> bytes:
     zero = np.zeros(n)
     total = np.sqrt(4 * plus * minus)
     scale = total if run.scale is None else np.full(n, run.scale)
-    first, second = run.incoming or run.beams
-    line = f"{first:9d} -1 0 0 0 0", f"{second:9d} -1 0 0 0 0"
     number = "% .14e"
     four = " ".join([number] * 4)
     body = [f"<event>\n{particles + 2} 1 {number} {number} {run.alpha:.8e} {run.alpha_s:.8e}"]
-    body += [f"{head} {four} 0.0 0.0 9.0" for head in line]
+    body += [f"%9d -1 0 0 0 0 {four} {number} 0.0 9.0"] * 2
     body += [f"%9d 1 1 2 0 0 {four} {number} 0.0 9.0"] * particles
-    if events.columns:
-        names = (quoteattr(name).replace("%", "%%") for name in events.columns)
+    weights = _weights(events)
+    if weights:
+        names = (quoteattr(name).replace("%", "%%") for name in weights)
         body += ["<rwgt>", *(f"<wgt id={name}>{number}</wgt>" for name in names), "</rwgt>"]
     template = "\n".join(body) + "\n</event>\n"
-    columns: list[Array] = [events.weight, scale, zero, zero, plus, plus, zero, zero, -minus, minus]
+    columns: list[Array] = [events.weight, scale]
+    for name, code, energy, sign in zip(INCOMING, run.incoming or run.beams, (plus, minus), (1, -1), strict=True):
+        codes = np.broadcast_to(np.asarray(events.columns.get(name, code), dtype=np.float64), n)
+        columns += [codes, zero, zero, sign * energy, energy, zero]
     squared = mass_squared(events.momenta)
     mass = np.sqrt(np.where(squared > _MASSLESS * events.momenta[..., 0] ** 2, squared, 0.0))
     for i in range(particles):
         p = events.momenta[:, i]
         columns += [events.pdg[:, i].astype(np.float64), p[:, 1], p[:, 2], p[:, 3], p[:, 0], mass[:, i]]
-    columns += [np.asarray(values, dtype=np.float64) for values in events.columns.values()]
+    columns += [np.asarray(values, dtype=np.float64) for values in weights.values()]
     return "".join(template % tuple(row) for row in np.stack(columns, axis=1).tolist()).encode()
+
+
+def _weights(events: Events) -> dict[str, Array]:
+    """The columns that are written as weights."""
+    return {name: values for name, values in events.columns.items() if name not in INCOMING}
 
 
 def _incoming(events: Events) -> tuple[Array, Array]:

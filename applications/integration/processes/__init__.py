@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from hepflows.applications.integration.integrand import Integrand
 from hepflows.applications.integration.processes.cascades import cascade
-from hepflows.applications.integration.processes.lepton_pairs import drell_yan, drell_yan_partonic
+from hepflows.applications.integration.processes.lepton_pairs import drell_yan, drell_yan_partonic, initial_partons
 from hepflows.applications.integration.processes.three_jets import ee3j_2d, ee3j_5d
 from hepflows.applications.integration.processes.vector_pairs import vector_pair, vector_pair_flat
 
@@ -29,6 +29,7 @@ __all__ = [
     "drell_yan_partonic",
     "ee3j_2d",
     "ee3j_5d",
+    "initial_partons",
     "vector_pair",
     "vector_pair_flat",
 ]

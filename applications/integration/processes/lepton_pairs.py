@@ -21,11 +21,14 @@ from hepflows.applications.integration.processes.couplings import FERMIONS, PICO
 from hepflows.applications.integration.processes.quadrature import panels, resonance_edges
 from hepflows.errors import DomainError
 
-__all__ = ["drell_yan", "drell_yan_partonic", "parton_density", "total_rate"]
+__all__ = ["drell_yan", "drell_yan_partonic", "initial_partons", "parton_density", "total_rate"]
 
 Array = NDArray[np.float64]
 
 COLOURS = 3
+
+CHANNELS = ((2, -2), (-2, 2), (1, -1), (-1, 1))
+"""PDG codes of the partons from the first and from the second proton."""
 
 
 def drell_yan_partonic(
@@ -108,14 +111,7 @@ def drell_yan(
 
     def function(u: Array) -> Array:
         x1, x2, weight = window.forward(u[:, :2])
-        s, c = x1 * x2 * energy**2, 2 * u[:, 2] - 1
-        value = np.zeros(len(u))
-        for quark in ("u", "d"):
-            same, other = _by_chirality(theory, quark, lepton, s)
-            forward, backward = _luminosities(quark, x1, x2)
-            value += forward * (same * (1 + c) ** 2 + other * (1 - c) ** 2)
-            value += backward * (same * (1 - c) ** 2 + other * (1 + c) ** 2)
-        return 2 * weight * value
+        return np.asarray(2 * weight * _channels(theory, lepton, energy, x1, x2, 2 * u[:, 2] - 1).sum(axis=0))
 
     def momenta(u: Array) -> Array:
         x1, x2, _ = window.forward(u[:, :2])
@@ -130,6 +126,37 @@ def drell_yan(
     )
     truth = _hadronic_truth(theory, lepton, energy, low, high)
     return Integrand("drell_yan", function, ((0.0, 1.0),) * 4, truth, summary, momenta, _leptons(lepton))
+
+
+def initial_partons(
+    momenta: Array,
+    generator: np.random.Generator,
+    energy: float = 13000.0,
+    lepton: str = "mu",
+    theory: Electroweak | None = None,
+) -> NDArray[np.int32]:
+    """Which partons made events of `drell_yan`, drawn with the probabilities that each event leaves them.
+
+    Args:
+        momenta: (n, 2, 4) of l- and l+ in the frame of the protons, GeV.
+        generator: of the random numbers.
+        energy: as of the process; so are the others.
+
+    Returns:
+        PDG codes (n, 2) of the partons from the first and from the second proton. As the columns ``incoming_1`` and
+        ``incoming_2`` of `Events` they go into LHE files.
+
+    >>> p = drell_yan().momenta(np.full((1, 4), 0.5))
+    >>> initial_partons(p, np.random.default_rng(0)).shape
+    (1, 2)
+    """
+    plus, minus = momenta[..., 0] + momenta[..., 3], momenta[..., 0] - momenta[..., 3]
+    x1, x2 = (np.minimum(part.sum(axis=1) / energy, 1.0) for part in (plus, minus))
+    # the cosine in the rest frame of a pair without transverse momentum, from light-cone components
+    cosine = (plus[:, 0] * minus[:, 1] - minus[:, 0] * plus[:, 1]) / (x1 * x2 * energy**2)
+    summed = _channels(theory or Electroweak(), lepton, energy, x1, x2, np.clip(cosine, -1.0, 1.0)).cumsum(axis=0)
+    chosen = (generator.uniform(size=len(x1)) * summed[-1] > summed[:-1]).sum(axis=0)
+    return np.asarray(np.array(CHANNELS, dtype=np.int32)[chosen])
 
 
 def parton_density(flavour: str, x: Array) -> Array:
@@ -159,6 +186,17 @@ def parton_density(flavour: str, x: Array) -> Array:
 def total_rate(theory: Electroweak, quark: str, lepton: str, s: Array) -> Array:
     r"""The partonic cross section :math:`\hat\sigma` in pb at :math:`\hat s` (n,) in GeV^2."""
     return np.asarray(PICOBARN / (48 * np.pi * COLOURS * s) * theory.chiral_rates(quark, lepton, s).sum(axis=(0, 1)))
+
+
+def _channels(theory: Electroweak, lepton: str, energy: float, x1: Array, x2: Array, cosine: Array) -> Array:
+    """The differential cross section of each of `CHANNELS` (4, n), in pb."""
+    parts = []
+    for quark in ("u", "d"):
+        same, other = _by_chirality(theory, quark, lepton, x1 * x2 * energy**2)
+        forward, backward = _luminosities(quark, x1, x2)
+        parts.append(forward * (same * (1 + cosine) ** 2 + other * (1 - cosine) ** 2))
+        parts.append(backward * (same * (1 - cosine) ** 2 + other * (1 + cosine) ** 2))
+    return np.stack(parts)
 
 
 def _by_chirality(theory: Electroweak, quark: str, lepton: str, s: Array) -> tuple[Array, Array]:

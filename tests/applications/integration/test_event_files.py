@@ -13,7 +13,7 @@ import pytest
 from hepflows.applications.integration.event_files import iterate_events, read_events, write_events
 from hepflows.applications.integration.events import Events
 from hepflows.applications.integration.lhe import Run
-from hepflows.applications.integration.processes import drell_yan, ee3j_5d
+from hepflows.applications.integration.processes import drell_yan, ee3j_5d, initial_partons
 from hepflows.errors import ConfigError, DataError, ShapeError
 
 Z = 91.1876
@@ -93,16 +93,20 @@ def test_partons_of_hadrons_carry_their_fractions(tmp_path: Path) -> None:
     u = np.random.default_rng(2).uniform(size=(20, 4))
     path = tmp_path / "pairs.lhe"
     run = Run((2212, 2212), (6500.0, 6500.0), cross_section=f.truth or 0.0, error=0.0, incoming=(2, -2), scale=Z)
-    write_events(path, Events(f.momenta(u), f.particles), run=run)
+    partons = initial_partons(f.momenta(u), np.random.default_rng(3))
+    columns = {f"incoming_{i + 1}": partons[:, i] for i in range(2)}
+    write_events(path, Events(f.momenta(u), f.particles, columns=columns), run=run)
     root = ET.parse(path).getroot()
     init = root.find("init")
     assert init is not None
     assert lines(init)[0][8] == 3
-    for event, momenta in zip(root.findall("event"), f.momenta(u), strict=True):
+    assert not list(root.iter("wgt"))
+    assert len(set(partons[:, 0].tolist())) > 1
+    for event, momenta, codes in zip(root.findall("event"), f.momenta(u), partons, strict=True):
         head, first, second, *_ = lines(event)
         assert head[2:4] == [1.0, Z]
         total = momenta.sum(axis=0)
-        assert (first[0], second[0]) == (2, -2)
+        np.testing.assert_array_equal([first[0], second[0]], codes)
         assert first[8] == pytest.approx((total[0] + total[3]) / 2, rel=1e-9)
         assert second[8] == pytest.approx(-(total[0] - total[3]) / 2, rel=1e-9)
 

@@ -17,6 +17,7 @@ from hepflows.applications.integration.processes import (
     drell_yan_partonic,
     ee3j_2d,
     ee3j_5d,
+    initial_partons,
     vector_pair,
     vector_pair_flat,
 )
@@ -199,6 +200,25 @@ def test_lepton_pairs_have_the_mass_and_the_rapidity_of_their_partons() -> None:
     total = f.momenta(u).sum(axis=1)
     np.testing.assert_allclose(total[:, 0] + total[:, 3], 13000.0 * x1, rtol=1e-10)
     np.testing.assert_allclose(total[:, 0] - total[:, 3], 13000.0 * x2, rtol=1e-10)
+
+
+def test_partons_are_drawn_with_their_shares() -> None:
+    """At one point, against the partonic process and the densities."""
+    f, u = drell_yan(), np.array([0.2, 0.7, 0.9, 0.3])
+    x1, x2, _ = PartonFractions(13000.0, 60.0, 1500.0).forward(u[None, :2])
+    mass, cosine = float(13000.0 * np.sqrt(x1 * x2)[0]), 2 * u[2] - 1
+    expected = {}
+    for quark, code in (("u", 2), ("d", 1)):
+        partonic = drell_yan_partonic(mass, quark)
+        for sign in (1, -1):
+            first, second = (quark, quark + "bar")[::sign]
+            luminosity = float(parton_density(first, x1)[0] * parton_density(second, x2)[0])
+            expected[sign * code, -sign * code] = luminosity * float(partonic(np.array([[sign * cosine, 0.0]]))[0])
+    drawn = initial_partons(np.repeat(f.momenta(u[None]), 40_000, axis=0), np.random.default_rng(10))
+    for codes, rate in expected.items():
+        share, found = rate / sum(expected.values()), float(np.all(drawn == codes, axis=1).mean())
+        assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / len(drawn))
+    assert min(expected.values()) > 0.01 * sum(expected.values())
 
 
 def test_forward_and_backward_differ_as_the_couplings_say() -> None:
