@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.integrand import Array
@@ -40,14 +41,19 @@ class Round:
 class Estimator(Protocol):
     """Spends points on a map; ``tally`` holds the weights of the leading output."""
 
+    map: CubeMap
     tally: WeightTally
 
     def round(self, n: int) -> Round:
         """An independent estimate from about ``n`` points, at most."""
         ...
 
+    def latents(self, n: int, rng: np.random.Generator) -> Array:
+        """Independent latents (n, d) of the density of the last round."""
+        ...
+
     def density(self, z: Array) -> Array:
-        """Density (n,) of the latents of the last round at ``z`` (n, d)."""
+        """That density (n,) at ``z`` (n, d)."""
         ...
 
 
@@ -74,6 +80,9 @@ class Nets:
     def round(self, n: int) -> Round:
         means = np.stack([self._net() for _ in range(max(2, n // self.size))])
         return Round(means.mean(0), means.var(0, ddof=1) / len(means), len(means) - 1, len(means) * self.size)
+
+    def latents(self, n: int, rng: np.random.Generator) -> Array:
+        return np.asarray(rng.random((self.map.features, n)).T)
 
     def density(self, z: Array) -> Array:
         return np.ones(len(z))
@@ -114,7 +123,10 @@ class Strata:
         self.total = self.k**map_.features
         self.squares, self.counts = np.zeros(self.total), np.zeros(self.total)
         self.tally = WeightTally()
-        self.share = np.ones(self.total)
+        self.share: Array = np.ones(self.total)
+
+    def latents(self, n: int, rng: np.random.Generator) -> Array:
+        return self._inside(rng.choice(self.total, n, p=self.share / self.total), rng)
 
     def density(self, z: Array) -> Array:
         box = np.ravel_multi_index(tuple((z * self.k).astype(np.int64).T), (self.k,) * self.map.features)
@@ -123,9 +135,7 @@ class Strata:
     def round(self, n: int) -> Round:
         per_box = self._allocate(n)
         box = np.repeat(np.arange(self.total), per_box)
-        corner = np.stack(np.unravel_index(box, (self.k,) * self.map.features))
-        z = (corner + self.rng.random(corner.shape)) / self.k
-        values = self.evaluation.weights(*self.map.inverse(np.minimum(z.T, 1 - 2.0**-53)))
+        values = self.evaluation.weights(*self.map.inverse(self._inside(box, self.rng)))
         leading = self.evaluation.leading(values)
         self.share = per_box * (self.total / len(box))  # the density that all boxes together are drawn from
         self.tally.add(leading / self.share[box])
@@ -138,19 +148,26 @@ class Strata:
             variance[i] = (squares / (per_box - 1) / per_box).sum() / self.total**2
         return Round(mean, variance, math.inf, len(box))
 
-    def _squared_deviations(self, column: Array, box: Array, per_box: Array) -> tuple[Array, Array]:
+    def _inside(self, box: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """A random point of each box."""
+        corner = np.stack(np.unravel_index(box, (self.k,) * self.map.features))
+        return np.minimum((corner + rng.random(corner.shape)).T / self.k, 1 - 2.0**-53)
+
+    def _squared_deviations(
+        self, column: Array, box: NDArray[np.int64], per_box: NDArray[np.int64]
+    ) -> tuple[Array, Array]:
         means = np.bincount(box, column, self.total) / per_box
         squares = np.bincount(box, np.square(column - means[box]), self.total)
         return means, squares
 
-    def _allocate(self, n: int) -> Array:
+    def _allocate(self, n: int) -> NDArray[np.int64]:
         """Points of each box: two, and the rest by the scatter, a tenth of it evenly."""
         rest = max(0, n - 2 * self.total)
         wanted = (self.squares / np.maximum(self.counts, 1)) ** 0.375
         if not wanted.sum() > 0:
             wanted = np.ones(self.total)
         share = 0.9 * wanted / wanted.sum() + 0.1 / self.total
-        return np.asarray(2 + np.floor(rest * share), dtype=np.int64)
+        return 2 + np.floor(rest * share).astype(np.int64)
 
 
 def boxes(n: int, dimension: int) -> int:

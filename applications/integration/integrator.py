@@ -13,6 +13,8 @@ from scipy import stats
 from hepflows.applications.integration.domain import Bounds, Domain
 from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, boxes, combine, net_size
 from hepflows.applications.integration.evaluation import Evaluation, Style
+from hepflows.applications.integration.generation import Sample, generate
+from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.preparation import Candidate, Preparation, prepare
 from hepflows.applications.integration.result import IntegrationResult
 from hepflows.applications.integration.verdict import MISSED, judge, missed
@@ -45,6 +47,8 @@ class FlowIntegrator:
     def __init__(self, bounds: Bounds, *, seed: int = 0) -> None:
         self.domain = Domain(bounds)
         self.seed, self._calls = seed, 0
+        self._evaluation: Evaluation | None = None
+        self._estimator: Estimator | None = None
 
     def __call__(
         self,
@@ -83,10 +87,44 @@ class FlowIntegrator:
         trained = time.perf_counter() - started
         chosen, estimator = _choose(evaluation, preparation, neval, seed)
         rounds = _estimate(estimator, neval - evaluation.calls, rtol)
-        self.map, self.tally, self.evaluation = chosen.map, estimator.tally, evaluation
+        self._evaluation, self._estimator = evaluation, estimator
         name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
         seconds = {"total": time.perf_counter() - started, "integrand": evaluation.seconds, "training": trained}
         return _result(name, evaluation, chosen, preparation, estimator, rounds, seconds)
+
+    def sample(self, n: int, *, unweighted: bool = True, overweight: float = 1e-3) -> Sample:
+        """Draw ``n`` events of the integrand that was integrated last, see `hepflows.applications.integration.generation.generate`.
+
+        Args:
+            n: number of events.
+            unweighted: of equal weight, or with their weights.
+            overweight: share of the sum of weights that may lie above the cap; those events keep a weight above one.
+
+        Raises:
+            ConfigError: nothing was integrated yet, or an argument makes no sense.
+        """
+        evaluation, estimator = self._adapted()
+        if n < 1 or not 0 <= overweight < 1:
+            message = (
+                f"a sample needs at least one event and an overweight share from 0 to below 1, got {n} and {overweight}"
+            )
+            raise ConfigError(message)
+        self._calls += 1
+        seed = derive(self.seed, "sample", self._calls)
+        return generate(evaluation, estimator, n, unweighted=unweighted, overweight=overweight, seed=seed)
+
+    def log_prob(self, x: Array) -> Array:
+        """Log density ``(n,)`` of the sampler at ``x`` (n, d), in the user's coordinates; minus infinity outside the bounds."""
+        _, estimator = self._adapted()
+        u, outer = self.domain.forward(np.asarray(x, dtype=np.float64))
+        z, inner = estimator.map.forward(u)
+        return np.asarray(np.log(estimator.density(z)) + inner + outer)
+
+    def _adapted(self) -> tuple[Evaluation, Estimator]:
+        if self._evaluation is None or self._estimator is None:
+            message = "nothing was integrated yet: integrate a function first, integ(f)"
+            raise ConfigError(message)
+        return self._evaluation, self._estimator
 
 
 def _choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
@@ -185,6 +223,3 @@ def _result(
         name, means, variances, evaluation.outputs, tuple(rounds), chi2, dof, Q, neval, tally.effective_share, tally.khat,
         tally.largest_share, tally.efficiency(), cancellation, reliable, warnings, seconds,
     )  # fmt: skip
-
-
-__all__ = ["FlowIntegrator", "Method", "np"]

@@ -1,7 +1,7 @@
 """Maps of the unit cube onto itself, in numpy and float64: latents ``z`` of uniform density to points ``x`` where the integrand is.
 
-The names are those of `hepflows.bijections`: ``forward`` goes from the point to the latent and returns ``log |det dz/dx|``, which is the log
-density of the points that ``inverse`` makes of uniform latents.
+The names are those of `hepflows.bijections`: ``forward`` goes from the point to the latent and returns ``log |det dz/dx|``, which is the
+log density of the points that ``inverse`` makes of uniform latents.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Outputs:
             if entry.is_complex:
                 part = part[0::2] + 1j * part[1::2]
             values[entry.key] = part.reshape(entry.shape) if entry.shape else part[0].item()
-        return values[None] if None in values else values
+        return values.get(None, values)
 
 
 def _items(value: Any) -> list[tuple[str | None, Any]]:

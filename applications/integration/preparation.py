@@ -18,7 +18,7 @@ from hepflows.metrics.weights import WeightTally
 BINS = 1024
 """Bins of an axis: many, smoothed over many points."""
 GOOD, HOPELESS = 0.5, 0.05
-"""Effective share from which a map that acts on one axis at a time needs no exploration, and that below which more rounds alone do not help."""
+"""Effective share from which a map of one axis at a time needs no exploration, and that below which more rounds alone do not help."""
 
 
 @dataclass(frozen=True)

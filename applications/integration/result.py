@@ -79,8 +79,8 @@ class IntegrationResult:
         lines += [
             f"{'all':>5}  {sum(part.n for part in self.rounds):9d}  {with_error(self.means[0], math.sqrt(self.variances[0]))}",
             f"chi2/dof {self.chi2:.2f}/{self.dof}, Q {self.Q:.2g}; evaluations with training {self.neval}",
-            f"ESS {self.ess:.3g}, tail shape {self.khat:.2g}, largest weight {self.max_weight_share:.2g} of the sum, "
-            f"unweighting efficiency {self.efficiency:.3g}",
+            f"ESS {self.ess:.3g}, tail shape {self.khat:.2g}, largest weight {self.max_weight_share:.2g} of the sum",
+            f"unweighting efficiency {self.efficiency:.3g}, {'reliable' if self.reliable else 'NOT RELIABLE'}",
             *self.warnings,
         ]
         return "\n".join(lines)

@@ -114,7 +114,7 @@ ENOUGH = 32.0
 
 
 def _optimal(counts: Array, sums: Array, effective: float, damping: float = 0.8, floor: float = 0.02) -> Array:
-    r""":math:`\langle w^2 \rangle^{\alpha / 2}`, smoothed so far that noise does not show: over hundreds of points, and 16 effective ones."""
+    r""":math:`\langle w^2 \rangle^{\alpha / 2}`, smoothed over hundreds of points and 16 effective ones: noise shall not show."""
     bins = len(counts)
     width = float(np.clip(bins * max(100 / counts.sum(), 16 / effective), 1, bins / 40))
     mean = gaussian_filter1d(sums, width, mode="nearest") / gaussian_filter1d(
@@ -125,7 +125,7 @@ def _optimal(counts: Array, sums: Array, effective: float, damping: float = 0.8,
 
 
 def _cautious(counts: Array, sums: Array, damping: float = 0.5) -> Array:
-    r"""The step of VEGAS: with :math:`d_k` the share of :math:`\langle w^2 \rangle_k`, smoothed, :math:`((1 - d_k) / \ln d_k^{-1})^\alpha`."""
+    r"""The step of VEGAS, :math:`((1 - d_k) / \ln d_k^{-1})^\alpha` with the share :math:`d_k` of :math:`\langle w^2 \rangle_k`, smoothed."""
     mean = sums / np.maximum(counts, 1)
     share = np.empty_like(mean)
     share[1:-1] = (mean[:-2] + 6 * mean[1:-1] + mean[2:]) / 8

@@ -1,0 +1,92 @@
+"""Events from an adapted sampler: weighted, or of equal weight by rejection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hepflows.applications.integration.estimators import Estimator
+from hepflows.applications.integration.evaluation import Evaluation
+from hepflows.applications.integration.integrand import Array
+from hepflows.errors import DataError
+from hepflows.training.seeding import numpy_generator
+
+BLOCK = 65536
+"""Points drawn at once."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    r"""Events in random order.
+
+    Attributes:
+        x: ``(n, d)`` points in the user's coordinates.
+        weight: ``(n,)`` weights. Unweighted events have :math:`\pm 1`, the sign that of the integrand, and those above the cap
+            :math:`\pm w / Q`. Weighted ones have :math:`f / q`, whose mean is the integral.
+        efficiency: share of the points drawn that was kept; 1 for weighted events.
+        overweight: share of the sum of all weights that lies above the cap.
+        neval: evaluations of the integrand that it took.
+    """
+
+    x: Array
+    weight: Array
+    efficiency: float
+    overweight: float
+    neval: int
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def generate(
+    evaluation: Evaluation, estimator: Estimator, n: int, *, unweighted: bool, overweight: float, seed: int
+) -> Sample:
+    r"""Draw ``n`` events.
+
+    Unweighted events are kept with probability :math:`\min(1, w/Q)`, where :math:`Q` leaves a share ``overweight`` of the sum of weights
+    above it; an event with :math:`w > Q` keeps the weight :math:`w / Q`, so that every distribution stays exact.
+
+    Args:
+        evaluation: the integrand.
+        estimator: what is drawn from; the weights of its rounds set the cap.
+        n: number of events.
+        unweighted: whether to reject.
+        overweight: share of the weights that may lie above the cap.
+        seed: of points and rejection.
+
+    Raises:
+        DataError: the integrand was zero wherever the sampler went.
+    """
+    cap = estimator.tally.cap(overweight) if unweighted else 0.0
+    if unweighted and not cap > 0:
+        message = "no events can be drawn, because the integrand was zero at every point"
+        raise DataError(message)
+    rng = numpy_generator(seed, "events")
+    before, drawn, kept = evaluation.calls, 0, 0
+    total, above = 0.0, 0.0
+    points: list[Array] = []
+    weights: list[Array] = []
+    while kept < n:
+        z = estimator.latents(BLOCK, rng)
+        u, ladj = estimator.map.inverse(z)
+        values = evaluation.weights(u, ladj - np.log(estimator.density(z)))
+        w = evaluation.leading(values)
+        sign = (
+            np.where(values[:, 0] < 0, -1.0, 1.0) if not evaluation.outputs.entries[0].is_complex else np.ones(len(w))
+        )
+        keep = np.flatnonzero(rng.random(BLOCK) * cap < w) if unweighted else np.arange(BLOCK)
+        drawn += BLOCK
+        if unweighted:
+            total, above = total + float(w.sum()), above + float(np.maximum(w - cap, 0).sum())
+            w = np.maximum(w / cap, 1.0)
+            if drawn >= 1000 * BLOCK and kept == 0:
+                message = f"no event was kept of {drawn} points: integrate with more evaluations first"
+                raise DataError(message)
+        points.append(evaluation.domain.inverse(u[keep])[0])
+        weights.append((w * sign)[keep])
+        kept += len(keep)
+    order = rng.permutation(kept)[:n]
+    x, weight = np.concatenate(points)[order], np.concatenate(weights)[order]
+    share = kept / drawn if unweighted else 1.0
+    return Sample(x, weight, share, above / total if total > 0 else 0.0, evaluation.calls - before)
