@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import CubeMap
 from hepflows.applications.integration.points import sobol
+from hepflows.applications.integration.sampler import Boxes, Grid, Sampler
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.seeding import numpy_generator
 
@@ -39,21 +38,15 @@ class Round:
 
 
 class Estimator(Protocol):
-    """Spends points on a map; ``tally`` holds the weights of the leading output."""
+    """Spends points on a map."""
 
-    map: CubeMap
-    tally: WeightTally
+    @property
+    def sampler(self) -> Sampler:
+        """What the last round was drawn from, with the weights so far."""
+        ...
 
     def round(self, n: int) -> Round:
         """An independent estimate from about ``n`` points, at most."""
-        ...
-
-    def latents(self, n: int, rng: np.random.Generator) -> Array:
-        """Independent latents (n, d) of the density of the last round."""
-        ...
-
-    def density(self, z: Array) -> Array:
-        """That density (n,) at ``z`` (n, d)."""
         ...
 
 
@@ -81,11 +74,9 @@ class Nets:
         means = np.stack([self._net() for _ in range(max(2, n // self.size))])
         return Round(means.mean(0), means.var(0, ddof=1) / len(means), len(means) - 1, len(means) * self.size)
 
-    def latents(self, n: int, rng: np.random.Generator) -> Array:
-        return np.asarray(rng.random((self.map.features, n)).T)
-
-    def density(self, z: Array) -> Array:
-        return np.ones(len(z))
+    @property
+    def sampler(self) -> Sampler:
+        return Sampler(self.map, None, self.tally)
 
     def _net(self) -> Array:
         z = sobol(self.size, self.map.features, self.seed, self.name, self.drawn)
@@ -119,26 +110,24 @@ class Strata:
     def __init__(self, evaluation: Evaluation, map_: CubeMap, seed: int, name: str, n: int) -> None:
         self.evaluation, self.map = evaluation, map_
         self.rng = numpy_generator(seed, "strata", name)
-        self.k = boxes(n, map_.features)
-        self.total = self.k**map_.features
+        k, d = boxes(n, map_.features), map_.features
+        self.total = k**d
+        self.grid = Grid(k, d, np.ones(self.total))
         self.squares, self.counts = np.zeros(self.total), np.zeros(self.total)
         self.tally = WeightTally()
-        self.share: Array = np.ones(self.total)
 
-    def latents(self, n: int, rng: np.random.Generator) -> Array:
-        return self._inside(rng.choice(self.total, n, p=self.share / self.total), rng)
-
-    def density(self, z: Array) -> Array:
-        box = np.ravel_multi_index(tuple((z * self.k).astype(np.int64).T), (self.k,) * self.map.features)
-        return np.asarray(self.share[box])
+    @property
+    def sampler(self) -> Sampler:
+        return Sampler(self.map, self.grid, self.tally)
 
     def round(self, n: int) -> Round:
         per_box = self._allocate(n)
         box = np.repeat(np.arange(self.total), per_box)
-        values = self.evaluation.weights(*self.map.inverse(self._inside(box, self.rng)))
+        values = self.evaluation.weights(*self.map.inverse(self.grid.inside(box, self.rng)))
         leading = self.evaluation.leading(values)
-        self.share = per_box * (self.total / len(box))  # the density that all boxes together are drawn from
-        self.tally.add(leading / self.share[box])
+        # the density that all boxes together are drawn from
+        self.grid = Grid(self.grid.k, self.grid.features, per_box * (self.total / len(box)))
+        self.tally.add(leading / self.grid.share[box])
         self.squares += self._squared_deviations(leading, box, per_box)[1]
         self.counts += per_box - 1
         mean, variance = np.empty(values.shape[1]), np.empty(values.shape[1])
@@ -148,26 +137,19 @@ class Strata:
             variance[i] = (squares / (per_box - 1) / per_box).sum() / self.total**2
         return Round(mean, variance, math.inf, len(box))
 
-    def _inside(self, box: NDArray[np.int64], rng: np.random.Generator) -> Array:
-        """A random point of each box."""
-        corner = np.stack(np.unravel_index(box, (self.k,) * self.map.features))
-        return np.minimum((corner + rng.random(corner.shape)).T / self.k, 1 - 2.0**-53)
-
-    def _squared_deviations(
-        self, column: Array, box: NDArray[np.int64], per_box: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
+    def _squared_deviations(self, column: Array, box: Boxes, per_box: Boxes) -> tuple[Array, Array]:
         means = np.bincount(box, column, self.total) / per_box
         squares = np.bincount(box, np.square(column - means[box]), self.total)
-        return means, squares
+        return np.asarray(means), np.asarray(squares)
 
-    def _allocate(self, n: int) -> NDArray[np.int64]:
+    def _allocate(self, n: int) -> Boxes:
         """Points of each box: two, and the rest by the scatter, a tenth of it evenly."""
         rest = max(0, n - 2 * self.total)
         wanted = (self.squares / np.maximum(self.counts, 1)) ** 0.375
         if not wanted.sum() > 0:
             wanted = np.ones(self.total)
         share = 0.9 * wanted / wanted.sum() + 0.1 / self.total
-        return 2 + np.floor(rest * share).astype(np.int64)
+        return np.asarray(2 + np.floor(rest * share).astype(np.int64))
 
 
 def boxes(n: int, dimension: int) -> int:
@@ -190,11 +172,3 @@ def combine(rounds: list[Round]) -> tuple[Array, Array, float, int]:
     deviations = sum(part.n * float(part.mean[0] - mean[0]) ** 2 for part in rounds)
     chi2 = deviations / (total * variance[0]) if variance[0] > 0 else 0.0
     return mean, variance, float(chi2), len(rounds) - 1
-
-
-Factory = Callable[[Evaluation, CubeMap, int, str, int], Estimator]
-
-
-def nets(evaluation: Evaluation, map_: CubeMap, seed: int, name: str, n: int) -> Estimator:
-    """`Nets` whose size suits ``n`` points in all."""
-    return Nets(evaluation, map_, seed, name, net_size(n))

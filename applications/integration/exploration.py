@@ -34,7 +34,7 @@ class Exploration:
 
 
 def explore(
-    target: Target, dimension: int, *, seed: int, walkers: int = 2000, pool: int = 20, moves: int = 3, extra: int = 5
+    target: Target, dimension: int, *, seed: int, walkers: int = 1000, pool: int = 20, moves: int = 8, extra: int = 10
 ) -> Exploration | None:
     r"""Annealed sequential Monte Carlo (Del Moral et al. 2006; Neal, arXiv:physics/9803008) with moves by differential evolution.
 
@@ -103,7 +103,7 @@ def _step(log_w: Array, rest: float, wanted: float) -> float:
     for _ in range(40):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if effective(middle) < wanted else (middle, high)
-    return max(high, 1e-6 * rest)
+    return float(max(high, 1e-6 * rest))
 
 
 def _resample(log_w: Array, step: float, n: int, rng: np.random.Generator) -> Array:
@@ -132,4 +132,4 @@ def _sweep(target: Target, z: Array, log_w: Array, beta: float, rng: np.random.G
             better = np.log(rng.random(len(moving))) < beta * (new - log_w[moving])
         z[moving[better]], log_w[moving[better]] = proposal[better], new[better]
         accepted += int(better.sum())
-    return accepted / n
+    return accepted / len(z)

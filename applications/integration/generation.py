@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepflows.applications.integration.estimators import Estimator
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.sampler import Sampler
 from hepflows.errors import DataError
 from hepflows.training.seeding import numpy_generator
 
@@ -40,7 +40,7 @@ class Sample:
 
 
 def generate(
-    evaluation: Evaluation, estimator: Estimator, n: int, *, unweighted: bool, overweight: float, seed: int
+    evaluation: Evaluation, sampler: Sampler, n: int, *, unweighted: bool, overweight: float, seed: int
 ) -> Sample:
     r"""Draw ``n`` events.
 
@@ -49,7 +49,7 @@ def generate(
 
     Args:
         evaluation: the integrand.
-        estimator: what is drawn from; the weights of its rounds set the cap.
+        sampler: what is drawn from; its weights so far set the cap.
         n: number of events.
         unweighted: whether to reject.
         overweight: share of the weights that may lie above the cap.
@@ -58,7 +58,7 @@ def generate(
     Raises:
         DataError: the integrand was zero wherever the sampler went.
     """
-    cap = estimator.tally.cap(overweight) if unweighted else 0.0
+    cap = sampler.tally.cap(overweight) if unweighted else 0.0
     if unweighted and not cap > 0:
         message = "no events can be drawn, because the integrand was zero at every point"
         raise DataError(message)
@@ -68,9 +68,9 @@ def generate(
     points: list[Array] = []
     weights: list[Array] = []
     while kept < n:
-        z = estimator.latents(BLOCK, rng)
-        u, ladj = estimator.map.inverse(z)
-        values = evaluation.weights(u, ladj - np.log(estimator.density(z)))
+        z = sampler.latents(BLOCK, rng)
+        u, ladj = sampler.map.inverse(z)
+        values = evaluation.weights(u, ladj - sampler.log_density(z))
         w = evaluation.leading(values)
         sign = (
             np.where(values[:, 0] < 0, -1.0, 1.0) if not evaluation.outputs.entries[0].is_complex else np.ones(len(w))

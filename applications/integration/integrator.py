@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,15 +16,21 @@ from hepflows.applications.integration.estimators import Estimator, Nets, Round,
 from hepflows.applications.integration.evaluation import Evaluation, Style
 from hepflows.applications.integration.generation import Sample, generate
 from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.maps import Composition
 from hepflows.applications.integration.preparation import Candidate, Preparation, prepare
 from hepflows.applications.integration.result import IntegrationResult
+from hepflows.applications.integration.sampler import Sampler
+from hepflows.applications.integration.storage import load_sampler, save_sampler
 from hepflows.applications.integration.verdict import MISSED, judge, missed
 from hepflows.errors import ConfigError
+from hepflows.metrics.weights import WeightTally
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
 ROUNDS = 4
 """Independent rounds of the final estimate: their scatter is checked against their errors."""
+TRAINING_SECONDS, POOR = 3.0, 0.05
+"""What the training of a flow takes for each dimension, about; and the effective share below which the maps of VEGAS do not do."""
 PILOT = 0.02
 """Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
 
@@ -48,7 +55,7 @@ class FlowIntegrator:
         self.domain = Domain(bounds)
         self.seed, self._calls = seed, 0
         self._evaluation: Evaluation | None = None
-        self._estimator: Estimator | None = None
+        self._sampler: Sampler | None = None
 
     def __call__(
         self,
@@ -84,47 +91,91 @@ class FlowIntegrator:
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
         preparation = prepare(evaluation, None, neval, seed)
+        if self.domain.features > 1 and (
+            method == "flow" or (method == "auto" and _pays(evaluation, preparation, neval))
+        ):
+            preparation = _with_flow(evaluation, preparation, neval, seed, alone=method == "flow")
         trained = time.perf_counter() - started
         chosen, estimator = _choose(evaluation, preparation, neval, seed)
         rounds = _estimate(estimator, neval - evaluation.calls, rtol)
-        self._evaluation, self._estimator = evaluation, estimator
+        self._evaluation, self._sampler = evaluation, estimator.sampler
         name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
         seconds = {"total": time.perf_counter() - started, "integrand": evaluation.seconds, "training": trained}
         return _result(name, evaluation, chosen, preparation, estimator, rounds, seconds)
 
-    def sample(self, n: int, *, unweighted: bool = True, overweight: float = 1e-3) -> Sample:
-        """Draw ``n`` events of the integrand that was integrated last, see `hepflows.applications.integration.generation.generate`.
+    def sample(
+        self, n: int, *, unweighted: bool = True, overweight: float = 1e-3, function: Callable[[Any], Any] | None = None
+    ) -> Sample:
+        """Draw ``n`` events, see `hepflows.applications.integration.generation.generate`.
 
         Args:
             n: number of events.
             unweighted: of equal weight, or with their weights.
             overweight: share of the sum of weights that may lie above the cap; those events keep a weight above one.
+            function: the integrand, after `load`; the one integrated last where not given.
 
         Raises:
             ConfigError: nothing was integrated yet, or an argument makes no sense.
         """
-        evaluation, estimator = self._adapted()
+        sampler = self._adapted()
         if n < 1 or not 0 <= overweight < 1:
             message = (
                 f"a sample needs at least one event and an overweight share from 0 to below 1, got {n} and {overweight}"
             )
             raise ConfigError(message)
+        evaluation = self._evaluation if function is None else Evaluation(function, self.domain)
+        if evaluation is None:
+            message = "a sampler that was loaded knows no integrand: give it, sample(n, function=f)"
+            raise ConfigError(message)
         self._calls += 1
         seed = derive(self.seed, "sample", self._calls)
-        return generate(evaluation, estimator, n, unweighted=unweighted, overweight=overweight, seed=seed)
+        return generate(evaluation, sampler, n, unweighted=unweighted, overweight=overweight, seed=seed)
 
     def log_prob(self, x: Array) -> Array:
         """Log density ``(n,)`` of the sampler at ``x`` (n, d), in the user's coordinates; minus infinity outside the bounds."""
-        _, estimator = self._adapted()
-        u, outer = self.domain.forward(np.asarray(x, dtype=np.float64))
-        z, inner = estimator.map.forward(u)
-        return np.asarray(np.log(estimator.density(z)) + inner + outer)
+        u, ladj = self.domain.forward(np.asarray(x, dtype=np.float64))
+        return np.asarray(self._adapted().log_prob(u) + ladj)
 
-    def _adapted(self) -> tuple[Evaluation, Estimator]:
-        if self._evaluation is None or self._estimator is None:
+    def save(self, path: Path | str) -> None:
+        """Write the adapted sampler, without the integrand, into one safetensors file."""
+        bounds = [list(bound) if isinstance(bound, tuple) else bound for bound in self.domain.bounds]
+        save_sampler(path, self._adapted(), {"bounds": bounds, "seed": self.seed, "calls": self._calls})
+
+    @classmethod
+    def load(cls, path: Path | str) -> FlowIntegrator:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is not one of these.
+        """
+        header, sampler = load_sampler(path)
+        integrator = cls(
+            [bound if isinstance(bound, int) else tuple(bound) for bound in header["bounds"]], seed=header["seed"]
+        )
+        integrator._calls, integrator._sampler = header["calls"], sampler
+        return integrator
+
+    def _adapted(self) -> Sampler:
+        if self._sampler is None:
             message = "nothing was integrated yet: integrate a function first, integ(f)"
             raise ConfigError(message)
-        return self._evaluation, self._estimator
+        return self._sampler
+
+
+def _pays(evaluation: Evaluation, preparation: Preparation, neval: int) -> bool:
+    """Whether training a flow takes less time than the evaluations that it may save, or nothing else works."""
+    seconds = TRAINING_SECONDS * evaluation.domain.features
+    return neval * evaluation.seconds / evaluation.calls > seconds or preparation.best.tally.effective_share < POOR
+
+
+def _with_flow(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int, *, alone: bool) -> Preparation:
+    """The candidates with a flow upon the best of them, or that alone."""
+    from hepflows.applications.integration.flow_training import train_flow
+
+    frame = preparation.best
+    map_, tally = train_flow(evaluation, frame.map, neval, seed)
+    flow = Candidate("flow", Composition([frame.map, map_]), tally)
+    return Preparation((flow,) if alone else (*preparation.candidates, flow), preparation.landmarks)
 
 
 def _choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
@@ -142,11 +193,7 @@ def _choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: 
             if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
                 error *= 2
             # what misses a part of the integral looks better than it is
-            share = (
-                0.0
-                if preparation.landmarks is None
-                else missed(trial, evaluation, candidate.map, preparation.landmarks)
-            )
+            share = 0.0 if preparation.landmarks is None else missed(trial.sampler, evaluation, preparation.landmarks)
             trials.append(((share if share > MISSED else 0.0, error), candidate, make))
     _, candidate, make = min(trials, key=lambda entry: entry[0])
     return candidate, make()
@@ -183,7 +230,7 @@ def _estimate(estimator: Estimator, neval: int, rtol: float | None) -> list[Roun
     if isinstance(estimator, Strata):
         n = neval // (ROUNDS + 1)
         estimator.round(n)  # shows where the weights scatter
-        estimator.tally.__init__()  # type: ignore[misc]
+        estimator.tally = WeightTally()
         sizes = [n] * ROUNDS
     else:
         assert isinstance(estimator, Nets)
@@ -214,11 +261,11 @@ def _result(
         if dof
         else 1.0
     )
-    tally = estimator.tally
+    tally = estimator.sampler.tally
     size = float(evaluation.leading(means[None])[0])
     cancellation = tally.mean / size if size > 0 else math.inf
     neval = evaluation.calls
-    reliable, warnings = judge(estimator, evaluation, chosen.map, preparation.landmarks, cancellation, Q)
+    reliable, warnings = judge(estimator.sampler, evaluation, preparation.landmarks, cancellation, Q)
     return IntegrationResult(
         name, means, variances, evaluation.outputs, tuple(rounds), chi2, dof, Q, neval, tally.effective_share, tally.khat,
         tally.largest_share, tally.efficiency(), cancellation, reliable, warnings, seconds,

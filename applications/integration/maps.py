@@ -41,7 +41,9 @@ class Composition:
     """
 
     def __init__(self, maps: Sequence[CubeMap]) -> None:
-        self.maps = list(maps)
+        self.maps: list[CubeMap] = [
+            inner for part in maps for inner in (part.maps if isinstance(part, Composition) else [part])
+        ]
         self.features = self.maps[0].features
 
     def forward(self, x: Array) -> tuple[Array, Array]:

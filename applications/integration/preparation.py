@@ -49,7 +49,7 @@ class Preparation:
 
 
 def prepare(evaluation: Evaluation, start: VegasMap | None, neval: int, seed: int) -> Preparation:
-    """Spend up to a fifth of ``neval`` on finding good maps of the cube.
+    """Spend up to a third of ``neval`` on finding good maps of the cube.
 
     Args:
         evaluation: the integrand on the cube.
@@ -58,7 +58,7 @@ def prepare(evaluation: Evaluation, start: VegasMap | None, neval: int, seed: in
         seed: of all points.
     """
     d = evaluation.domain.features
-    n = 1 << max(7, int(np.log2(max(1, neval // 60))))
+    n = 1 << int(np.log2(min(5 * neval**0.6, neval / 25)))
     plain = start or VegasMap.flat(d, BINS)
     plain, tally = adapt(evaluation, [], plain, n, 6, seed)
     candidates = [Candidate("vegas", plain, tally)]
@@ -68,20 +68,21 @@ def prepare(evaluation: Evaluation, start: VegasMap | None, neval: int, seed: in
     def target(u: Array) -> Array:
         return evaluation.leading(evaluation(u))
 
-    found = explore(target, d, seed=seed, walkers=int(np.clip(neval // 500, 50, 4000)) // 2 * 2)
+    found = explore(target, d, seed=seed, walkers=int(np.clip(neval // 1000, 50, 4000)) // 2 * 2)
     if found is None:
         return Preparation(tuple(candidates), None)
     x = found.points
-    turned = [_fitted(evaluation, frame, x, plain.bins, n, seed) for frame in ([], [Rotation(principal_axes(x))])]
+    frames: list[Sequence[CubeMap]] = [[], [Rotation(principal_axes(x))]]
+    turned = [_fitted(evaluation, frame, x, plain.bins, n, seed) for frame in frames]
     frame, map_, _ = max(turned, key=lambda entry: entry[2].effective_share)
-    map_, tally = adapt(evaluation, frame, map_, n, 8, seed)
+    map_, tally = adapt(evaluation, frame, map_, n, int(np.clip((neval // 3 - evaluation.calls) // n, 1, 8)), seed)
     candidates.append(Candidate("rotated vegas" if frame else "vegas", Composition([*frame, map_]), tally))
     return Preparation(tuple(candidates), x)
 
 
 def _fitted(
-    evaluation: Evaluation, frame: list[CubeMap], x: Array, bins: int, n: int, seed: int
-) -> tuple[list[CubeMap], VegasMap, WeightTally]:
+    evaluation: Evaluation, frame: Sequence[CubeMap], x: Array, bins: int, n: int, seed: int
+) -> tuple[Sequence[CubeMap], VegasMap, WeightTally]:
     """A map fitted to points of the cube along the axes of ``frame``, and its first rounds."""
     z = frame[0].forward(x)[0] if frame else x
     return frame, *adapt(evaluation, frame, VegasMap.fitted(z, bins, floor=min(0.1, 0.3 / z.shape[1])), n, 2, seed)

@@ -11,7 +11,7 @@ import numpy as np
 from hepflows.applications.integration.estimators import Round
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.outputs import Outputs
-from hepflows.errors import MissingExtraError
+from hepflows.errors import DomainError, MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,13 @@ class IntegrationResult:
 
         Raises:
             MissingExtraError: gvar is not installed.
+            DomainError: an output is complex, which gvar does not know.
         """
+        if any(entry.is_complex for entry in self.outputs.entries):
+            message = (
+                "gvar knows no complex numbers: take mean and sdev, or return real and imaginary parts as two outputs"
+            )
+            raise DomainError(message)
         try:
             import gvar
         except ImportError as error:

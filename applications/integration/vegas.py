@@ -101,7 +101,8 @@ class VegasMap:
         edges = self.edges.copy()
         for axis in range(self.features):
             k = np.minimum((z[:, axis] * self.bins).astype(np.int64), self.bins - 1)
-            counts, sums = np.bincount(k, minlength=self.bins), np.bincount(k, squares, self.bins)
+            counts: Array = np.asarray(np.bincount(k, minlength=self.bins), dtype=np.float64)
+            sums: Array = np.asarray(np.bincount(k, squares, self.bins), dtype=np.float64)
             step = _cautious(counts, sums) if effective < ENOUGH else _optimal(counts, sums, effective)
             cumulative = np.concatenate([[0.0], np.cumsum(step)])
             edges[axis] = np.interp(np.linspace(0, 1, self.bins + 1), cumulative / cumulative[-1], self.edges[axis])
@@ -116,16 +117,14 @@ ENOUGH = 32.0
 def _optimal(counts: Array, sums: Array, effective: float, damping: float = 0.8, floor: float = 0.02) -> Array:
     r""":math:`\langle w^2 \rangle^{\alpha / 2}`, smoothed over hundreds of points and 16 effective ones: noise shall not show."""
     bins = len(counts)
-    width = float(np.clip(bins * max(100 / counts.sum(), 16 / effective), 1, bins / 40))
-    mean = gaussian_filter1d(sums, width, mode="nearest") / gaussian_filter1d(
-        counts.astype(float), width, mode="nearest"
-    )
+    width = float(np.clip(bins * max(100 / counts.sum(), 16 / effective), 1, bins / 20))
+    mean = gaussian_filter1d(sums, width, mode="nearest") / gaussian_filter1d(counts, width, mode="nearest")
     step = (mean / mean.sum()) ** (damping / 2)
     return np.asarray((1 - floor) * step / step.sum() + floor / bins)
 
 
 def _cautious(counts: Array, sums: Array, damping: float = 0.5) -> Array:
-    r"""The step of VEGAS, :math:`((1 - d_k) / \ln d_k^{-1})^\alpha` with the share :math:`d_k` of :math:`\langle w^2 \rangle_k`, smoothed."""
+    r"""The step of VEGAS, :math:`((1 - d_k) / \ln d_k^{-1})^\alpha` with the share :math:`d_k` of :math:`\langle w^2 \rangle`."""
     mean = sums / np.maximum(counts, 1)
     share = np.empty_like(mean)
     share[1:-1] = (mean[:-2] + 6 * mean[1:-1] + mean[2:]) / 8

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from hepflows.applications.integration.estimators import Estimator
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import CubeMap
+from hepflows.applications.integration.sampler import Sampler
 
 TAIL, POOR, HEAVY, MISSED = 0.7, 0.5, 0.01, 0.05
 """Tail shape and effective share beyond which, together, an error is not believed; likewise the largest weight's share of the sum, and the
@@ -15,19 +12,18 @@ share of the landmarks that may lie where the sample was never dense enough."""
 
 
 def judge(
-    estimator: Estimator, evaluation: Evaluation, map_: CubeMap, landmarks: Array | None, cancellation: float, Q: float
+    sampler: Sampler, evaluation: Evaluation, landmarks: Array | None, cancellation: float, Q: float
 ) -> tuple[bool, tuple[str, ...]]:
     """Reasons not to believe a result, and remarks; unreliable where one of the reasons holds.
 
     Args:
-        estimator: what drew the final points.
+        sampler: what drew the final points, with their weights.
         evaluation: the integrand.
-        map_: the map they were drawn through.
         landmarks: points that follow the integrand, found without the map.
         cancellation: integral of the absolute value over the absolute integral.
         Q: probability of the scatter of the rounds.
     """
-    reasons, remarks, tally = [], [], estimator.tally
+    reasons, remarks, tally = [], [], sampler.tally
     if tally.sum == 0:
         reasons.append("the integrand was zero at every point: give bounds that hold what is not zero")
     if tally.khat > TAIL and tally.effective_share < POOR:
@@ -40,7 +36,7 @@ def judge(
             f"a single point makes {100 * tally.largest_share:.1f} % of the sum: use more evaluations or another parametrisation"
         )
     if landmarks is not None and tally.sum > 0:
-        share = missed(estimator, evaluation, map_, landmarks)
+        share = missed(sampler, evaluation, landmarks)
         if share > MISSED:
             reasons.append(
                 f"{100 * share:.0f} % of the integral, by an independent exploration, lies where the sample is too thin: "
@@ -48,8 +44,8 @@ def judge(
             )
     if Q < 1e-4:
         reasons.append(f"the rounds scatter more than their errors allow (Q = {Q:.1g}): use more evaluations")
-    if evaluation.invalid:
-        point = "(" + ", ".join(f"{value:.6g}" for value in np.atleast_1d(evaluation.example)) + ")"
+    if evaluation.example is not None:
+        point = "(" + ", ".join(f"{value:.6g}" for value in evaluation.example) + ")"
         remarks.append(
             f"the integrand was not finite at {evaluation.invalid} of {evaluation.calls} points, counted as zero, the first at x = {point}"
         )
@@ -58,8 +54,7 @@ def judge(
     return not reasons, (*reasons, *remarks)
 
 
-def missed(estimator: Estimator, evaluation: Evaluation, map_: CubeMap, landmarks: Array) -> float:
+def missed(sampler: Sampler, evaluation: Evaluation, landmarks: Array) -> float:
     """Share of the landmarks whose weight is beyond all that were seen: the sample is expected there less than once."""
-    z, ladj = map_.forward(landmarks)
-    weights = evaluation.leading(evaluation.weights(landmarks, -ladj)) / estimator.density(z)
-    return float((weights > estimator.tally.quantile(1.0)).mean())
+    weights = evaluation.leading(evaluation.weights(landmarks, -sampler.log_prob(landmarks)))
+    return float((weights > sampler.tally.quantile(1.0)).mean())

@@ -47,6 +47,12 @@ class WeightTally:
     Args:
         keep: how many of the largest absolute weights are kept: the tail beyond the 99.9 % quantile is exact up to ``1000 keep`` events.
 
+    Attributes:
+        n: events.
+        sum: of the absolute weights.
+        squares: sum of their squares.
+        top: the largest absolute weights, ascending.
+
     >>> tally = WeightTally()
     >>> tally.add(np.ones(5000))
     >>> tally.effective_share, tally.largest_share, tally.khat
@@ -56,7 +62,7 @@ class WeightTally:
     def __init__(self, keep: int = 20_000) -> None:
         self.keep = keep
         self.n, self.sum, self.squares = 0, 0.0, 0.0
-        self._top: Array = np.zeros(0)
+        self.top: Array = np.zeros(0)
 
     def add(self, weights: Array) -> None:
         """Take in ``(n,)`` weights; only their absolute values count."""
@@ -64,10 +70,10 @@ class WeightTally:
         self.n += len(weights)
         self.sum += float(weights.sum())
         self.squares += float(np.square(weights).sum())
-        if len(self._top) == self.keep:
-            weights = weights[weights > self._top[0]]
-        top = np.concatenate([self._top, weights])
-        self._top = np.sort(top)[-self.keep :]
+        if len(self.top) == self.keep:
+            weights = weights[weights > self.top[0]]
+        top = np.concatenate([self.top, weights])
+        self.top = np.sort(top)[-self.keep :]
 
     @property
     def mean(self) -> float:
@@ -82,30 +88,30 @@ class WeightTally:
     @property
     def largest_share(self) -> float:
         """What the largest weight is of the sum."""
-        return float(self._top[-1] / self.sum) if self.sum > 0 else 0.0
+        return float(self.top[-1] / self.sum) if self.sum > 0 else 0.0
 
     @property
     def khat(self) -> float:
         r"""Shape of the tail beyond the largest :math:`M = \min(0.2\,n,\ 3\sqrt n)` weights, see `pareto_shape`."""
-        m = min(int(0.2 * self.n), int(3 * math.sqrt(self.n)), len(self._top) - 1)
-        return pareto_shape(self._top[-m:] - self._top[-m - 1]) if m >= 5 else -math.inf
+        m = min(int(0.2 * self.n), int(3 * math.sqrt(self.n)), len(self.top) - 1)
+        return pareto_shape(self.top[-m:] - self.top[-m - 1]) if m >= 5 else -math.inf
 
     def quantile(self, q: float = 0.999) -> float:
         """Weight below which a share ``q`` of the sample lies; the smallest one kept where that is not known."""
         beyond = max(1, round((1 - q) * self.n))
-        return float(self._top[-min(beyond, len(self._top))]) if len(self._top) else 0.0
+        return float(self.top[-min(beyond, len(self.top))]) if len(self.top) else 0.0
 
     def efficiency(self, q: float = 0.999) -> float:
         r"""Share of the events that rejection against the ``q`` quantile keeps, :math:`\langle \min(w, Q) \rangle / Q`."""
         largest = self.quantile(q)
-        beyond = self._top[self._top > largest]
+        beyond = self.top[self.top > largest]
         return (self.sum - float((beyond - largest).sum())) / (self.n * largest) if largest > 0 else 0.0
 
     def cap(self, overweight: float) -> float:
         r"""The weight ``Q`` beyond which a share :math:`\sum_{w > Q} (w - Q) / \sum w` of ``overweight`` lies."""
-        if not len(self._top):
+        if not len(self.top):
             return 0.0
-        descending = self._top[::-1]
+        descending = self.top[::-1]
         beyond = np.cumsum(descending) - np.arange(1, len(descending) + 1) * descending
         # the share falls as Q rises: the last kept weight that still respects it, then linear between two weights
         allowed = overweight * self.sum

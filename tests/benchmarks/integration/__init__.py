@@ -1,0 +1,1 @@
+"""Integrals beside vegas (and madnis): errors, pulls and times over many seeds."""
