@@ -8,7 +8,7 @@ import torch
 from hepflows.applications.integration.integrand import Array
 from hepflows.training.seeding import derive, numpy_generator
 
-MAX_SOBOL = torch.quasirandom.SobolEngine.MAXDIM
+MAX_SOBOL: int = torch.quasirandom.SobolEngine.MAXDIM
 """Up to so many coordinates; more are pseudo-random."""
 
 
@@ -26,10 +26,15 @@ def sobol(n: int, dimension: int, seed: int, *names: int | str) -> Array:
         return uniform(n, dimension, seed, *names)
     part = derive(seed, "sobol", *names)
     engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=part)  # type: ignore[no-untyped-call]
-    points: Array = engine.draw(n, dtype=torch.float64).numpy()
-    # the net has 30 bits a coordinate: the rest is filled at random
-    points += numpy_generator(part, "bits").random(points.shape) * 2.0**-30
-    return np.asarray(np.minimum(np.asfortranarray(points), 1 - 2.0**-53))
+    bits = max(0, (n - 1).bit_length())
+    directions, shift = (getattr(engine, name).numpy().astype(np.uint32) for name in ("sobolstate", "shift"))
+    numbers = np.empty((dimension, 1 << bits), np.uint32)
+    numbers[:, 0] = shift
+    # the exclusive sums of the first directions: all points of the net, a power of two at a time
+    for bit in range(bits):
+        numbers[:, 1 << bit : 2 << bit] = numbers[:, : 1 << bit] ^ directions[:, bit : bit + 1]
+    rest = numpy_generator(part, "bits").random((dimension, 1))  # below the bits that the net has
+    return np.asarray(np.minimum((numbers[:, :n] + rest) * 2.0**-engine.MAXBIT, 1 - 2.0**-53).T)
 
 
 def uniform(n: int, dimension: int, seed: int, *names: int | str) -> Array:
