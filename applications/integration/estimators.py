@@ -11,6 +11,7 @@ import numpy as np
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import CubeMap
+from hepflows.applications.integration.mixture import Mixture
 from hepflows.applications.integration.points import sobol
 from hepflows.applications.integration.sampler import Boxes, Grid, Sampler
 from hepflows.metrics.weights import WeightTally
@@ -63,7 +64,7 @@ class Nets:
     """
 
     evaluation: Evaluation
-    map: CubeMap
+    map: CubeMap | Mixture
     seed: int
     name: str
     size: int

@@ -21,13 +21,15 @@ class Exploration:
     """Points that follow the integrand.
 
     Attributes:
-        points: ``(n, d)`` latents of about equal weight under ``|w|``; neighbours in the list are correlated.
+        points: ``(n, d)`` latents of about equal weight under ``|w|``, of several sweeps that are correlated.
+        last: ``(walkers, d)`` those of the last sweep.
         evaluations: calls of the target.
         temperatures: number of steps from the flat density to the target.
         acceptance: share of the moves accepted at the end.
     """
 
     points: Array
+    last: Array
     evaluations: int
     temperatures: int
     acceptance: float
@@ -80,7 +82,7 @@ def explore(
             calls += walkers
             if sweep >= sweeps - extra - 1 and beta == 1:
                 kept.append(z.copy())
-    return Exploration(np.concatenate(kept), calls, steps, accepted)
+    return Exploration(np.concatenate(kept), z, calls, steps, accepted)
 
 
 def _log(weights: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,27 +12,24 @@ import numpy as np
 from scipy import stats
 
 from hepflows.applications.integration.domain import Bounds, Domain
-from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, boxes, combine, net_size
+from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, combine
 from hepflows.applications.integration.evaluation import Evaluation, Style
 from hepflows.applications.integration.generation import Sample, generate
 from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import Composition
+from hepflows.applications.integration.maps import Composition, CubeMap, InDomain
 from hepflows.applications.integration.preparation import Candidate, Preparation, prepare
 from hepflows.applications.integration.result import IntegrationResult
 from hepflows.applications.integration.sampler import Sampler
+from hepflows.applications.integration.selection import ROUNDS, choose
 from hepflows.applications.integration.storage import load_sampler, save_sampler
-from hepflows.applications.integration.verdict import MISSED, judge, missed
+from hepflows.applications.integration.verdict import judge
 from hepflows.errors import ConfigError
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
-ROUNDS = 4
-"""Independent rounds of the final estimate: their scatter is checked against their errors."""
 TRAINING_SECONDS, POOR = 3.0, 0.05
 """What the training of a flow takes for each dimension, about; and the effective share below which the maps of VEGAS do not do."""
-PILOT = 0.02
-"""Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
 
 
 class FlowIntegrator:
@@ -41,6 +38,9 @@ class FlowIntegrator:
     Args:
         bounds: ``(low, high)`` of each coordinate, infinite ones allowed, or a whole number ``K`` for a discrete coordinate that is summed
             over ``0 .. K - 1``.
+        channels: maps of your own from the unit cube to the coordinates, each with ``features``, ``inverse(z) -> (x, log |dx/dz|)`` and
+            ``forward(x) -> (z, log |dz/dx|)``, as those of `hepflows.applications.integration.phasespace`: one for each peak or
+            propagator. They are mixed with shares that are learned, and each is adapted.
         seed: of all random numbers.
 
     Example:
@@ -51,8 +51,9 @@ class FlowIntegrator:
         (True, True, True)
     """
 
-    def __init__(self, bounds: Bounds, *, seed: int = 0) -> None:
+    def __init__(self, bounds: Bounds, *, channels: Sequence[CubeMap] = (), seed: int = 0) -> None:
         self.domain = Domain(bounds)
+        self.channels = [InDomain(channel, self.domain) for channel in channels]
         self.seed, self._calls = seed, 0
         self._evaluation: Evaluation | None = None
         self._sampler: Sampler | None = None
@@ -90,13 +91,13 @@ class FlowIntegrator:
         evaluation = Evaluation(function, self.domain, style=style)
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
-        preparation = prepare(evaluation, None, neval, seed)
+        preparation = prepare(evaluation, self.channels, neval, seed)
         if self.domain.features > 1 and (
             method == "flow" or (method == "auto" and _pays(evaluation, preparation, neval))
         ):
             preparation = _with_flow(evaluation, preparation, neval, seed, alone=method == "flow")
         trained = time.perf_counter() - started
-        chosen, estimator = _choose(evaluation, preparation, neval, seed)
+        chosen, estimator = choose(evaluation, preparation, neval, seed)
         rounds = _estimate(estimator, neval - evaluation.calls, rtol)
         self._evaluation, self._sampler = evaluation, estimator.sampler
         name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
@@ -172,57 +173,10 @@ def _with_flow(evaluation: Evaluation, preparation: Preparation, neval: int, see
     """The candidates with a flow upon the best of them, or that alone."""
     from hepflows.applications.integration.flow_training import train_flow
 
-    frame = preparation.best
-    map_, tally = train_flow(evaluation, frame.map, neval, seed)
-    flow = Candidate("flow", Composition([frame.map, map_]), tally)
+    frame = preparation.best_map
+    map_, tally = train_flow(evaluation, frame, neval, seed)
+    flow = Candidate("flow", Composition([frame, map_]), tally)
     return Preparation((flow,) if alone else (*preparation.candidates, flow), preparation.landmarks)
-
-
-def _choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
-    """The sampler of the smallest error in a trial."""
-    n = int(PILOT * neval)
-    final = (
-        neval
-        - evaluation.calls
-        - n * sum(1 + (boxes(n, evaluation.domain.features) > 1) for _ in preparation.candidates)
-    )
-    trials: list[tuple[tuple[float, float], Candidate, Callable[[], Estimator]]] = []
-    for candidate in preparation.candidates:
-        for trial, make in _samplers(evaluation, candidate, n, final, seed):
-            error = _trial(trial, n)
-            if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
-                error *= 2
-            # what misses a part of the integral looks better than it is
-            share = 0.0 if preparation.landmarks is None else missed(trial.sampler, evaluation, preparation.landmarks)
-            trials.append(((share if share > MISSED else 0.0, error), candidate, make))
-    _, candidate, make = min(trials, key=lambda entry: entry[0])
-    return candidate, make()
-
-
-def _samplers(
-    evaluation: Evaluation, candidate: Candidate, n: int, final: int, seed: int
-) -> list[tuple[Estimator, Callable[[], Estimator]]]:
-    """Each sampler of a candidate: one for the trial, and what makes the one for the estimate."""
-
-    def nets(name: str, size: int) -> Nets:
-        return Nets(evaluation, candidate.map, seed, name, size)
-
-    pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
-        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", net_size(final)))
-    ]
-    if boxes(n // 2, evaluation.domain.features) > 1:
-        trial = Strata(evaluation, candidate.map, seed, f"trial {candidate.name}", n // 2)
-        pairs.append((trial, lambda: Strata(evaluation, candidate.map, seed, "final", final // (ROUNDS + 1))))
-    return pairs
-
-
-def _trial(estimator: Estimator, n: int) -> float:
-    """Variance of the first output, times the points it took."""
-    if isinstance(estimator, Strata):
-        estimator.round(n // 2)
-        n = n // 2
-    result = estimator.round(n)
-    return float(result.variance[0]) * result.n
 
 
 def _estimate(estimator: Estimator, neval: int, rtol: float | None) -> list[Round]:

@@ -11,7 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from hepflows.applications.integration.domain import Domain
 from hepflows.applications.integration.integrand import Array
+from hepflows.errors import ShapeError
 
 
 class CubeMap(Protocol):
@@ -92,6 +94,34 @@ class Rotation:
         x = (self.low + z * self.size) @ self.axes.T + 0.5
         inside = ((x >= 0) & (x < 1)).all(1)
         return np.clip(x, 0.0, 1 - 2.0**-53), np.where(inside, self.log_volume, -np.inf)
+
+
+class InDomain:
+    """A map onto the user's coordinates as one onto the unit cube that these are reached from.
+
+    Args:
+        inner: from the unit cube to the user's coordinates.
+        domain: from another unit cube to the user's coordinates.
+
+    Raises:
+        ShapeError: the map has another dimension.
+    """
+
+    def __init__(self, inner: CubeMap, domain: Domain) -> None:
+        if inner.features != domain.features:
+            message = f"a channel of {inner.features} dimensions does not fit {domain.features} bounds: make them equal"
+            raise ShapeError(message)
+        self.inner, self.domain, self.features = inner, domain, domain.features
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        coordinates, outer = self.domain.inverse(x)
+        z, ladj = self.inner.forward(coordinates)
+        return z, ladj + outer
+
+    def inverse(self, z: Array) -> tuple[Array, Array]:
+        coordinates, ladj = self.inner.inverse(z)
+        x, outer = self.domain.forward(coordinates)
+        return x, ladj + outer
 
 
 def principal_axes(x: Array) -> Array:

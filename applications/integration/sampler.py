@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import CubeMap
+from hepflows.applications.integration.mixture import Mixture
 from hepflows.metrics.weights import WeightTally
 
 Boxes = NDArray[np.int64]
@@ -49,7 +50,7 @@ class Sampler:
         tally: weights of points that were drawn so.
     """
 
-    map: CubeMap
+    map: CubeMap | Mixture
     grid: Grid | None = None
     tally: WeightTally = field(default_factory=WeightTally)
 
@@ -68,5 +69,7 @@ class Sampler:
 
     def log_prob(self, x: Array) -> Array:
         """Log density (n,) of the points ``x`` (n, d) of the cube."""
+        if isinstance(self.map, Mixture):
+            return self.map.log_prob(x)
         z, ladj = self.map.forward(x)
         return self.log_density(z) + ladj

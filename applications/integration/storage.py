@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 from hepflows.applications.integration.flow_map import FlowMap, cube_flow
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import Composition, CubeMap, Rotation
+from hepflows.applications.integration.mixture import Mixture
 from hepflows.applications.integration.sampler import Grid, Sampler
 from hepflows.applications.integration.vegas import VegasMap
-from hepflows.errors import CheckpointError
+from hepflows.errors import CheckpointError, ConfigError
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 
@@ -22,21 +23,17 @@ KIND = "integration sampler"
 
 
 def save_sampler(path: Path | str, sampler: Sampler, header: dict[str, Any]) -> None:
-    """Write ``sampler``, its largest weights with it, and ``header``."""
-    parts = sampler.map.maps if isinstance(sampler.map, Composition) else [sampler.map]
+    """Write ``sampler``, its largest weights with it, and ``header``.
+
+    Raises:
+        ConfigError: it contains a map of the user's, which only the user's program knows.
+    """
     tally, grid = sampler.tally, sampler.grid
     tensors: dict[str, Tensor] = {"weights.top": _tensor(tally.top)}
-    kinds = []
-    for i, part in enumerate(parts):
-        if isinstance(part, Rotation):
-            kinds.append("rotation")
-            tensors[f"{i}.axes"] = _tensor(part.axes)
-        elif isinstance(part, VegasMap):
-            kinds.append("vegas")
-            tensors[f"{i}.edges"] = _tensor(part.edges)
-        elif isinstance(part, FlowMap):
-            kinds.append("flow")
-            tensors |= {f"{i}.flow.{name}": value for name, value in part.flow.state_dict().items()}
+    channels = [sampler.map] if not isinstance(sampler.map, Mixture) else sampler.map.maps
+    if isinstance(sampler.map, Mixture):
+        tensors["shares"] = _tensor(sampler.map.shares)
+    kinds = [_store(tensors, f"{k}.", channel) for k, channel in enumerate(channels)]
     if grid is not None:
         tensors["grid"] = _tensor(grid.share)
     weights = {"n": tally.n, "sum": tally.sum, "squares": tally.squares}
@@ -54,24 +51,52 @@ def load_sampler(path: Path | str) -> tuple[dict[str, Any], Sampler]:
     if header.get("kind") != KIND:
         message = f"{path}: holds no integration sampler; save one with FlowIntegrator.save"
         raise CheckpointError(message)
-    maps: list[CubeMap] = []
-    for i, kind in enumerate(header["maps"]):
-        if kind == "rotation":
-            maps.append(Rotation(tensors[f"{i}.axes"].numpy()))
-        elif kind == "vegas":
-            maps.append(VegasMap(tensors[f"{i}.edges"].numpy()))
-        else:
-            flow = cube_flow(maps[-1].features)
-            prefix = f"{i}.flow."
-            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            load_state(flow, state, path)
-            maps.append(FlowMap(flow))
-    map_ = Composition(maps)
+    channels = [_restore(tensors, f"{k}.", kinds, path) for k, kinds in enumerate(header["maps"])]
+    map_: CubeMap | Mixture = Composition(channels[0])
+    if "shares" in tensors:
+        map_ = Mixture([(maps[:-1], cast("VegasMap", maps[-1])) for maps in channels], tensors["shares"].numpy())
     grid = Grid(header["boxes"], map_.features, tensors["grid"].numpy()) if header["boxes"] else None
     tally = WeightTally()
     tally.n, tally.sum, tally.squares = (header["weights"][name] for name in ("n", "sum", "squares"))
     tally.top = tensors["weights.top"].numpy()
     return header, Sampler(map_, grid, tally)
+
+
+def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[str]:
+    """Put a map, part by part, into ``tensors``; the kinds of the parts."""
+    kinds = []
+    for i, part in enumerate(map_.maps if isinstance(map_, Composition) else [map_]):
+        here = f"{prefix}{i}."
+        if isinstance(part, Rotation):
+            kinds.append("rotation")
+            tensors[f"{here}axes"] = _tensor(part.axes)
+        elif isinstance(part, VegasMap):
+            kinds.append("vegas")
+            tensors[f"{here}edges"] = _tensor(part.edges)
+        elif isinstance(part, FlowMap):
+            kinds.append("flow")
+            tensors |= {f"{here}{name}": value for name, value in part.flow.state_dict().items()}
+        else:
+            message = (
+                "a sampler with channels of your own cannot be saved: keep the program that makes them, and its seed"
+            )
+            raise ConfigError(message)
+    return kinds
+
+
+def _restore(tensors: dict[str, Tensor], prefix: str, kinds: list[str], path: Path | str) -> list[CubeMap]:
+    maps: list[CubeMap] = []
+    for i, kind in enumerate(kinds):
+        here = f"{prefix}{i}."
+        if kind == "rotation":
+            maps.append(Rotation(tensors[f"{here}axes"].numpy()))
+        elif kind == "vegas":
+            maps.append(VegasMap(tensors[f"{here}edges"].numpy()))
+        else:
+            flow = cube_flow(maps[-1].features)
+            load_state(flow, {name.removeprefix(here): v for name, v in tensors.items() if name.startswith(here)}, path)
+            maps.append(FlowMap(flow))
+    return maps
 
 
 def _tensor(values: Array) -> Tensor:

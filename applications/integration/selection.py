@@ -1,0 +1,64 @@
+"""Which sampler the rest of the evaluations go to: each candidate is tried, the best is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hepflows.applications.integration.estimators import Estimator, Nets, Strata, boxes, net_size
+from hepflows.applications.integration.evaluation import Evaluation
+from hepflows.applications.integration.mixture import Mixture
+from hepflows.applications.integration.preparation import Candidate, Preparation
+from hepflows.applications.integration.verdict import MISSED, missed
+
+ROUNDS = 4
+"""Independent rounds of the final estimate: their scatter is checked against their errors."""
+PILOT = 0.02
+"""Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
+
+
+def choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
+    """The sampler of the smallest error in a trial."""
+    n = int(PILOT * neval)
+    final = (
+        neval
+        - evaluation.calls
+        - n * sum(1 + (boxes(n, candidate.map.features) > 1) for candidate in preparation.candidates)
+    )
+    trials: list[tuple[tuple[float, float], Candidate, Callable[[], Estimator]]] = []
+    for candidate in preparation.candidates:
+        for trial, make in _samplers(evaluation, candidate, n, final, seed):
+            error = _trial(trial, n)
+            if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
+                error *= 2
+            # what misses a part of the integral looks better than it is
+            share = 0.0 if preparation.landmarks is None else missed(trial.sampler, evaluation, preparation.landmarks)
+            trials.append(((share if share > MISSED else 0.0, error), candidate, make))
+    _, candidate, make = min(trials, key=lambda entry: entry[0])
+    return candidate, make()
+
+
+def _samplers(
+    evaluation: Evaluation, candidate: Candidate, n: int, final: int, seed: int
+) -> list[tuple[Estimator, Callable[[], Estimator]]]:
+    """Each sampler of a candidate: one for the trial, and what makes the one for the estimate."""
+    map_ = candidate.map
+
+    def nets(name: str, size: int) -> Nets:
+        return Nets(evaluation, map_, seed, name, size)
+
+    pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
+        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", net_size(final)))
+    ]
+    if not isinstance(map_, Mixture) and boxes(n // 2, map_.features) > 1:
+        trial = Strata(evaluation, map_, seed, f"trial {candidate.name}", n // 2)
+        pairs.append((trial, lambda: Strata(evaluation, map_, seed, "final", final // (ROUNDS + 1))))
+    return pairs
+
+
+def _trial(estimator: Estimator, n: int) -> float:
+    """Variance of the first output, times the points it took."""
+    if isinstance(estimator, Strata):
+        estimator.round(n // 2)
+        n = n // 2
+    result = estimator.round(n)
+    return float(result.variance[0]) * result.n
