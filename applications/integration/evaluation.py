@@ -12,8 +12,10 @@ import torch
 
 from hepflows.applications.integration.domain import Domain
 from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.journal import Journal
 from hepflows.applications.integration.outputs import Outputs
 from hepflows.errors import ConfigError, IntegrandError
+from hepflows.training.distributed import World
 
 Style = Literal["numpy", "torch", "point"]
 PROBES = 5
@@ -29,6 +31,9 @@ class Evaluation:
         domain: where it lives.
         style: ``"numpy"``, ``"torch"`` or ``"point"``; tried in this order where not given.
         chunk: points of one call at most.
+        journal: keeps all values on disk, and gives those that it has.
+        world: processes that share the calls, see `hepflows.training.connect`; each must do all the rest in the same way.
+        progress: called with the number of points so far.
 
     Attributes:
         calls: points evaluated so far.
@@ -45,9 +50,18 @@ class Evaluation:
     """
 
     def __init__(
-        self, function: Callable[[Any], Any], domain: Domain, *, style: Style | None = None, chunk: int = 65536
+        self,
+        function: Callable[[Any], Any],
+        domain: Domain,
+        *,
+        style: Style | None = None,
+        chunk: int = 65536,
+        journal: Journal | None = None,
+        world: World | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.function, self.domain, self.chunk = function, domain, chunk
+        self.journal, self.world, self.progress = journal, world or World(), progress
         self.calls, self.invalid, self.seconds = 0, 0, 0.0
         self.example: Array | None = None
         rng = np.random.default_rng(0)
@@ -58,17 +72,42 @@ class Evaluation:
         """``u`` (n, d) of the cube to the values (n, k) of all outputs."""
         x, ladj = self.domain.inverse(u)
         values = np.empty((len(u), self.outputs.size))
-        started = time.perf_counter()
         for start in range(0, len(u), self.chunk):
-            values[start : start + self.chunk] = self._values(x[start : start + self.chunk])
-        self.seconds += time.perf_counter() - started
-        self.calls += len(u)
+            part = slice(start, start + self.chunk)
+            values[part], seconds = self._recorded(x[part])
+            self.seconds += seconds
+            self.calls += len(x[part])
+            if self.progress:
+                self.progress(self.calls)
         bad = ~np.isfinite(values).all(1)
         if bad.any():
             self.invalid += int(bad.sum())
             self.example = x[bad][0] if self.example is None else self.example
             values[bad] = 0.0
         return np.asarray(values * np.exp(ladj)[:, None])
+
+    def _recorded(self, x: Array) -> tuple[Array, float]:
+        """Values at ``x`` and the seconds they took, from the journal where it has them."""
+        known = self.journal.next(x) if self.journal else None
+        if known is not None:
+            return known
+        started = time.perf_counter()
+        values = self._shared(x)
+        (seconds,) = self.world.sum((time.perf_counter() - started) / self.world.size)
+        if self.journal:
+            self.journal.add(x, values, seconds)
+        return values, seconds
+
+    def _shared(self, x: Array) -> Array:
+        """Values at ``x``, of which each process computes its rows."""
+        if self.world.size == 1:
+            return self._values(x)
+        values = np.zeros((len(x), self.outputs.size))
+        rows = slice(self.world.rank, None, self.world.size)
+        with self.world.together():
+            if len(x[rows]):
+                values[rows] = self._values(x[rows])
+        return self.world.add(torch.from_numpy(values)).numpy()
 
     def weights(self, u: Array, ladj: Array) -> Array:
         """Values (n, k) times the Jacobian ``exp(ladj)`` of how ``u`` was drawn; the function is not called where that is zero."""

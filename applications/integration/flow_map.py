@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -41,11 +43,22 @@ def cube_flow(
     spline = RationalQuadraticSpline(bins=bins, box=(0.0, 1.0), free_edges=True, minimum=1e-4)
     digits = max(1, math.ceil(math.log2(dimension)))
     layers: list[Bijection] = []
-    for block in range((6 if dimension == 2 else 2 * digits) if blocks is None else blocks):
-        digit = torch.tensor([(i >> (block // 2 % digits)) & 1 for i in range(dimension)], dtype=torch.bool)
-        layers.append(Coupling(spline, digit if block % 2 else ~digit, hidden=hidden, generator=generator))
-    flow = Flow(Chain(layers), UniformBox([0.0] * dimension, [1.0] * dimension))
-    return flow.to(torch.float32)  # whatever torch's default is: the compiled kernels are of float32
+    with _single_precision():
+        for block in range((6 if dimension == 2 else 2 * digits) if blocks is None else blocks):
+            digit = torch.tensor([(i >> (block // 2 % digits)) & 1 for i in range(dimension)], dtype=torch.bool)
+            layers.append(Coupling(spline, digit if block % 2 else ~digit, hidden=hidden, generator=generator))
+        return Flow(Chain(layers), UniformBox([0.0] * dimension, [1.0] * dimension))
+
+
+@contextmanager
+def _single_precision() -> Iterator[None]:
+    """Inside, torch's default is float32, for which there are compiled kernels; a seed then gives the same flow anywhere."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class FlowMap:

@@ -60,6 +60,7 @@ def train_flow(
     buffer = _Buffer(d)
     tally, step = WeightTally(), 0
     for i in range(ROUNDS):
+        evaluation.world.adopt([parameter.data for parameter in flow.parameters()])
         z = sobol(n, d, seed, "flow", i)
         y, ladj = map_.inverse(z)
         u, outer = frame.inverse(y)
@@ -83,6 +84,7 @@ def train_flow(
             nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimiser.step()
             step += 1
+    evaluation.world.adopt([parameter.data for parameter in flow.parameters()])
     return map_, tally
 
 

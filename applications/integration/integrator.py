@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from hepflows.applications.integration.estimators import Estimator, Nets, Round,
 from hepflows.applications.integration.evaluation import Evaluation, Style
 from hepflows.applications.integration.generation import Sample, generate
 from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.journal import Journal
 from hepflows.applications.integration.maps import Composition, CubeMap, InDomain
 from hepflows.applications.integration.preparation import Candidate, Preparation, prepare
 from hepflows.applications.integration.result import IntegrationResult
@@ -25,6 +27,7 @@ from hepflows.applications.integration.storage import load_sampler, save_sampler
 from hepflows.applications.integration.verdict import judge
 from hepflows.errors import ConfigError
 from hepflows.metrics.weights import WeightTally
+from hepflows.training.distributed import World
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
@@ -42,6 +45,7 @@ class FlowIntegrator:
             ``forward(x) -> (z, log |dz/dx|)``, as those of `hepflows.applications.integration.phasespace`: one for each peak or
             propagator. They are mixed with shares that are learned, and each is adapted.
         seed: of all random numbers.
+        world: processes that share the calls of the integrand, see `hepflows.training.connect`; all get the same result.
 
     Example:
         >>> import numpy as np
@@ -51,10 +55,12 @@ class FlowIntegrator:
         (True, True, True)
     """
 
-    def __init__(self, bounds: Bounds, *, channels: Sequence[CubeMap] = (), seed: int = 0) -> None:
+    def __init__(
+        self, bounds: Bounds, *, channels: Sequence[CubeMap] = (), seed: int = 0, world: World | None = None
+    ) -> None:
         self.domain = Domain(bounds)
         self.channels = [InDomain(channel, self.domain) for channel in channels]
-        self.seed, self._calls = seed, 0
+        self.seed, self.world, self._calls = seed, world, 0
         self._evaluation: Evaluation | None = None
         self._sampler: Sampler | None = None
 
@@ -66,6 +72,8 @@ class FlowIntegrator:
         rtol: float | None = None,
         method: Method = "auto",
         style: Style | None = None,
+        journal: Path | str | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> IntegrationResult:
         """Integrate ``function`` with about ``neval`` evaluations, adaptation and training included.
 
@@ -76,8 +84,12 @@ class FlowIntegrator:
             rtol: stop as soon as the relative error of the first output is below.
             method: ``"vegas"``, ``"flow"``, or ``"auto"``: whatever is expected to pay.
             style: how the function is called, ``"numpy"``, ``"torch"`` or ``"point"``; found out where not given.
+            journal: a file that keeps all values: an integration that was killed and is started again with it calls the function only
+                for what is missing, and gives the same result.
+            progress: called with the number of evaluations so far.
 
         Raises:
+            CheckpointError: the journal is that of another integration.
             ConfigError: an argument makes no sense.
             IntegrandError: the function raised; the message says where.
         """
@@ -87,10 +99,22 @@ class FlowIntegrator:
         if neval < 2000:
             message = f"an integral with its error needs neval of at least 2000, got {neval}"
             raise ConfigError(message)
-        started = time.perf_counter()
-        evaluation = Evaluation(function, self.domain, style=style)
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
+        identity = {"seed": seed, "neval": neval, "method": method, "rtol": rtol, "bounds": self.domain.bounds}
+        with ExitStack() as stack:
+            record = None if journal is None else stack.enter_context(closing(Journal(self._own(journal), identity)))
+            evaluation = Evaluation(
+                function, self.domain, style=style, journal=record, world=self.world, progress=progress
+            )
+            result = self._integrate(evaluation, neval, rtol, method, seed)
+        evaluation.journal = None
+        return result
+
+    def _integrate(
+        self, evaluation: Evaluation, neval: int, rtol: float | None, method: Method, seed: int
+    ) -> IntegrationResult:
+        started = time.perf_counter()
         preparation = prepare(evaluation, self.channels, neval, seed)
         if self.domain.features > 1 and (
             method == "flow" or (method == "auto" and _pays(evaluation, preparation, neval))
@@ -155,6 +179,11 @@ class FlowIntegrator:
         )
         integrator._calls, integrator._sampler = header["calls"], sampler
         return integrator
+
+    def _own(self, journal: Path | str) -> Path:
+        """The journal of this process."""
+        rank = self.world.rank if self.world else 0
+        return Path(f"{journal}.{rank}" if rank else journal)
 
     def _adapted(self) -> Sampler:
         if self._sampler is None:
