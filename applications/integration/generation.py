@@ -27,6 +27,8 @@ class Sample:
         efficiency: share of the points drawn that was kept; 1 for weighted events.
         overweight: share of the sum of all weights that lies above the cap.
         neval: evaluations of the integrand that it took.
+        cap: the weight :math:`Q`; of weighted events, that which rejection would use.
+        drawn: absolute weights of the first points drawn, before any rejection: what their distribution looks like.
     """
 
     x: Array
@@ -34,6 +36,8 @@ class Sample:
     efficiency: float
     overweight: float
     neval: int
+    cap: float
+    drawn: Array
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,13 +62,14 @@ def generate(
     Raises:
         DataError: the integrand was zero wherever the sampler went.
     """
-    cap = estimator.tally.cap(overweight) if unweighted else 0.0
+    cap = estimator.tally.cap(overweight)
     if unweighted and not cap > 0:
         message = "no events can be drawn, because the integrand was zero at every point"
         raise DataError(message)
     rng = numpy_generator(seed, "events")
     before, drawn, kept = evaluation.calls, 0, 0
     total, above = 0.0, 0.0
+    first: Array = np.zeros(0)
     points: list[Array] = []
     weights: list[Array] = []
     while kept < n:
@@ -75,6 +80,7 @@ def generate(
         sign = (
             np.where(values[:, 0] < 0, -1.0, 1.0) if not evaluation.outputs.entries[0].is_complex else np.ones(len(w))
         )
+        first = w if drawn == 0 else first
         keep = np.flatnonzero(rng.random(BLOCK) * cap < w) if unweighted else np.arange(BLOCK)
         drawn += BLOCK
         if unweighted:
@@ -89,4 +95,4 @@ def generate(
     order = rng.permutation(kept)[:n]
     x, weight = np.concatenate(points)[order], np.concatenate(weights)[order]
     share = kept / drawn if unweighted else 1.0
-    return Sample(x, weight, share, above / total if total > 0 else 0.0, evaluation.calls - before)
+    return Sample(x, weight, share, above / total if total > 0 else 0.0, evaluation.calls - before, cap, first)
