@@ -13,11 +13,7 @@ from hepflows.applications.integration.bounds_option import BoundsCommand
 from hepflows.errors import ConfigError
 from hepflows.launch import launched
 
-app = typer.Typer(
-    help="Integrals with honest errors, and their events.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 
 class Method(StrEnum):
@@ -146,7 +142,7 @@ def run(
         formats=tuple(one.value for one in formats or [Format.hdf5]),
         verdict=verdict,
     )
-    _tell(pipeline.run(settings, out, seed, resume=resume, overwrite=overwrite), out)
+    _tell_files(pipeline.run(settings, out, seed, resume=resume, overwrite=overwrite), out)
 
 
 @app.command("list")
@@ -175,13 +171,8 @@ def _check(function: str | None, builtin: str | None, bounds: list[str] | None, 
         raise ConfigError(message)
 
 
-def _tell(values: dict[str, Any], out: Path) -> None:
-    """What follows the line of the result."""
-    console.say(values["summary"])
-    if values.get("truth") is not None:
-        pull = "" if values["pull"] is None else f", pull {values['pull']:+.2f}"
-        console.say(f"truth {values['truth']:.10g}{pull}")
-    files = values.get("events", {}).get("files", {})
-    for name, count in files.items():
+def _tell_files(values: dict[str, Any], out: Path) -> None:
+    """Where everything lies."""
+    for name, count in values.get("events", {}).get("files", {}).items():
         console.say(f"{count} events: {out / name}")
     console.say(f"report: {out / 'report.html'}")

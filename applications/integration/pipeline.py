@@ -93,16 +93,16 @@ def run(
     RunFolder.check(out, identity, resume=resume, overwrite=overwrite)
     if resume and (out / "report.html").exists():
         found: dict[str, Any] = json.loads((out / "result.json").read_text())
-        tell(found["text"])
+        _tell(found, tell)
         return found
     with _reserved(out):
         integrator = FlowIntegrator(integrand.bounds, seed=seed)
         result = integrator(
             integrand.function, settings.neval, rtol=settings.rtol, method=settings.method, style=settings.style
         )
-        tell(str(result))
+        values = _values(settings, integrand, result)
+        _tell(values, tell)
         folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
-    values = _values(settings, integrand, result)
     sample = _sample(integrator, settings, tell)
     if sample is not None:
         values["events"] = _write_events(folder, sample, settings, integrand, result, seed)
@@ -181,6 +181,15 @@ def _values(settings: Settings, integrand: Integrand, result: IntegrationResult)
             None if integrand.truth is None or sdev == 0 else float(result.means[0] - integrand.truth) / sdev
         )
     return values
+
+
+def _tell(values: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """The number in one line, the rounds, and the truth."""
+    tell(values["text"])
+    tell(values["summary"])
+    if values.get("truth") is not None:
+        pull = "" if values["pull"] is None else f", pull {values['pull']:+.2f}"
+        tell(f"truth {values['truth']:.10g}{pull}")
 
 
 def _sample(integrator: FlowIntegrator, settings: Settings, tell: Callable[[str], None]) -> Sample | None:

@@ -191,8 +191,10 @@ def _masses(reference: Events, generated: Events) -> list[Picture]:
         low, high = np.quantile(values[1], (0.002, 0.998))
         if high - low < 1e-6 * high:  # at fixed energy
             continue
-        wide = bool(low > 0 and high > 5 * low)
+        wide = bool(low > 0 and high > 20 * low)
         edges = np.geomspace(low, high, 41) if wide else np.linspace(low, high, 41)
+        content = np.histogram(values[1], edges, weights=generated.weight)[0]
+        steep = bool(content.max() > 30 * np.quantile(content, 0.1))
         figure = plots.comparison(
             values[0],
             {"events": values[1]},
@@ -200,7 +202,7 @@ def _masses(reference: Events, generated: Events) -> list[Picture]:
             label=rf"$m_{{{i}{j}}}$",
             unit="GeV",
             log_x=wide,
-            log_y=True,
+            log_y=steep,
             weights={"reference": reference.weight, "events": generated.weight},
             reference_name="reference",
             ylabel="fraction of rate per bin",

@@ -113,7 +113,7 @@ def projection(
     figure = style.new_figure(*size)
     axes = figure.subplots()
     axes.stairs(content, edges, fill=True, color=style.REFERENCE_FILL)
-    axes.stairs(content, edges, color=style.SAMPLES[0], linewidth=1.4)
+    axes.stairs(content, edges, color=style.SAMPLES[0], linewidth=1.4, baseline=None)
     centres = 0.5 * (edges[1:] + edges[:-1])
     axes.errorbar(centres, content, error, fmt="none", color=style.SAMPLES[0], elinewidth=1.0)
     lowest = float((content - error).min())
