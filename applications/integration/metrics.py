@@ -47,18 +47,27 @@ class Truth:
     efficiency: float
 
 
-def rejection(integrand: Integrand, n: int, *, seed: int, bound: float | None = None, most: int = MOST) -> Truth:
+def rejection(
+    integrand: Integrand,
+    n: int,
+    *,
+    seed: int,
+    bound: float | None = None,
+    guess: Array | None = None,
+    most: int = MOST,
+) -> Truth:
     r"""Draw ``n`` events of :math:`f \ge 0` by acceptance-rejection: a point is kept with probability :math:`f(x) / f_\mathrm{max}`.
 
     Args:
         integrand: on finite bounds.
         n: number of events.
         seed: of points and rejection.
-        bound: :math:`f_\mathrm{max}` where it is known; else 1.5 times the largest value on 65,536 Sobol points.
+        bound: :math:`f_\mathrm{max}` where it is known; else 1.5 times the largest value on 65,536 Sobol points and ``guess``.
+        guess: (m, d) points where the function may be large, for example events of a sampler: in many dimensions a net misses the peaks.
         most: points to try before giving up.
 
     Raises:
-        DataError: the integrand is negative somewhere, or so peaked that more than ``most`` points are needed.
+        DataError: a bound is infinite, or the integrand is negative somewhere, or so peaked that more than ``most`` points are needed.
 
     >>> from hepflows.applications.integration.integrands import camel
     >>> truth = rejection(camel(2), 1000, seed=1)
@@ -66,7 +75,10 @@ def rejection(integrand: Integrand, n: int, *, seed: int, bound: float | None = 
     (1000, 0, True)
     """
     domain = Domain(integrand.bounds)
-    top = bound or SAFETY * float(_values(integrand, domain, sobol(SCAN, domain.features, seed, "scan", 0))[1].max())
+    if not np.isfinite(np.hstack(domain.bounds)).all():
+        message = f"{integrand.name}: acceptance-rejection needs finite bounds, where points can be spread evenly"
+        raise DataError(message)
+    top = SAFETY * _largest(integrand, domain, seed, guess) if bound is None else bound
     if not (top > 0 and math.isfinite(top)):
         message = f"{integrand.name}: acceptance-rejection needs a positive largest value, got {top:g}"
         raise DataError(message)
@@ -75,7 +87,8 @@ def rejection(integrand: Integrand, n: int, *, seed: int, bound: float | None = 
     ratios: list[Array] = []
     kept = tried = 0
     while kept < n:
-        x, values = _values(integrand, domain, rng.random((_BLOCK, domain.features)))
+        x = domain.inverse(rng.random((_BLOCK, domain.features)))[0]
+        values = _values(integrand, x)
         keep = rng.random(_BLOCK) * top < values
         points.append(x[keep])
         ratios.append(values[keep] / top)
@@ -128,7 +141,7 @@ def events_test(
         message = f"{integrand.name}: events of negative weight cannot be compared by a classifier"
         raise DataError(message)
     n = len(sample)
-    truth = rejection(integrand, 2 * n, seed=derive(seed, "truth"), bound=bound)
+    truth = rejection(integrand, 2 * n, seed=derive(seed, "truth"), bound=bound, guess=sample.x)
     flat = Domain(integrand.bounds).inverse(numpy_generator(seed, "flat").random((n, integrand.dimension)))[0]
     result = classifier_test(
         sample.x,
@@ -157,11 +170,15 @@ def as_metrics(result: ClassifierResult, truth: Truth) -> dict[str, Any]:
     }
 
 
-def _values(integrand: Integrand, domain: Domain, u: Array) -> tuple[Array, Array]:
-    """Points of the box and the function there, which must not be negative; what is not finite counts as zero."""
-    x = domain.inverse(u)[0]
+def _largest(integrand: Integrand, domain: Domain, seed: int, guess: Array | None) -> float:
+    found = _values(integrand, domain.inverse(sobol(SCAN, domain.features, seed, "scan"))[0])
+    return float(max(found.max(), 0.0 if guess is None else _values(integrand, guess).max()))
+
+
+def _values(integrand: Integrand, x: Array) -> Array:
+    """The function, which must not be negative; what is not finite counts as zero."""
     values = np.nan_to_num(np.asarray(integrand(x), dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if (values < 0).any():
         message = f"{integrand.name}: acceptance-rejection needs a function that is nowhere negative"
         raise DataError(message)
-    return x, values
+    return values

@@ -35,10 +35,12 @@ def test_an_exceeded_bound_is_counted_and_stays_exact() -> None:
 
 
 def test_rejection_says_where_it_cannot_be_had() -> None:
+    with pytest.raises(DataError, match="finite bounds"):
+        rejection(Integrand("tail", lambda x: np.exp(-x[:, 0]), ((0.0, np.inf),)), 10, seed=1)
     with pytest.raises(DataError, match="nowhere negative"):
         rejection(Integrand("wave", lambda x: np.sin(7 * x[:, 0]), ((0.0, 1.0),)), 10, seed=1)
     with pytest.raises(DataError, match="no independent sample"):
-        rejection(camel(16), 1000, seed=1)
+        rejection(camel(16), 1000, seed=1, guess=np.full((1, 16), 1 / 3), most=10**6)
     with pytest.raises(DataError, match="positive largest value"):
         rejection(Integrand("zero", lambda x: 0 * x[:, 0], ((0.0, 1.0),)), 10, seed=1)
 
