@@ -129,35 +129,23 @@ def test_three_jets_as_les_houches_events(tmp_path: Path, monkeypatch: pytest.Mo
     assert {f"x_{i}" for i in range(5)} == set(columns.columns)
 
 
-def test_weighted_events_have_the_integral_as_their_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["--builtin", "ee3j_2d", "--neval", "2e4", "--events", 5000, "--weighted", "--out", tmp_path / "run"]
-    assert run(monkeypatch, "run", *arguments) == 0
-    events = read_events(tmp_path / "run" / "events.hdf5")
+def test_weighted_events_of_protons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--builtin", "drell_yan", "--neval", "2e4", "--events", 1000, "--weighted", "--out", tmp_path / "run"]
+    assert run(monkeypatch, "run", *arguments, "--format", "lhe", "--format", "hdf5") == 0
     found = result(tmp_path / "run")
-    assert len(events) == found["events"]["files"]["events.hdf5"] <= 5000
+    events = read_events(tmp_path / "run" / "events.hdf5")
+    assert len(events) == found["events"]["files"]["events.hdf5"] <= 1000
     error = math.sqrt(np.square(events.weight).sum()) / len(events)
     assert abs(events.weight.mean() - found["truth"]) < 5 * error
-
-
-def test_protons_in_les_houches_events_carry_partons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = [
-        "--builtin",
-        "drell_yan",
-        "--neval",
-        "2e4",
-        "--events",
-        200,
-        "--format",
-        "lhe",
-        "--out",
-        tmp_path / "run",
-    ]
-    assert run(monkeypatch, "run", *arguments) == 0
     text = (tmp_path / "run" / "events.lhe").read_text()
-    assert text.split("<init>\n")[1].split()[:2] == ["2212", "2212"]
-    first = {int(block.splitlines()[1].split()[0]) for block in text.split("<event>\n")[1:]}
-    assert first <= {1, 2, -1, -2}
-    assert len(first) > 1
+    head = text.split("<init>\n")[1].split()
+    assert head[:2] == ["2212", "2212"]
+    assert head[8] == "-4"  # weights in units of the cross section
+    blocks = [block.splitlines() for block in text.split("<event>\n")[1:]]
+    assert np.mean([float(block[0].split()[2]) for block in blocks]) == pytest.approx(found["mean"])
+    partons = {int(block[1].split()[0]) for block in blocks}
+    assert partons <= {1, 2, -1, -2}
+    assert len(partons) > 1
 
 
 def test_signed_functions_give_signed_events(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
