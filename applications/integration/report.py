@@ -118,8 +118,8 @@ def _entries(result: IntegrationResult) -> list[tuple[str, float, float]]:
 
 def _write_rounds(report: Report, result: IntegrationResult, integrand: Integrand, sample: Sample | None) -> None:
     report.section("Rounds and weights")
-    estimates = np.array([[part.mean[0], math.sqrt(part.variance[0])] for part in result.rounds]).T
-    figure = report_pictures.rounds(*estimates, (float(result.means[0]), _sdev(result)), truth=integrand.truth)
+    means, sdevs = np.array([[part.mean[0], math.sqrt(part.variance[0])] for part in result.rounds]).T
+    figure = report_pictures.rounds(means, sdevs, (float(result.means[0]), _sdev(result)), truth=integrand.truth)
     caption = "Independent estimates; the band is their combination. They should scatter by their errors."
     pictures = [Picture(figure, caption, "Rounds.", "estimates of the rounds with errors")]
     if sample is not None and (sample.drawn > 0).any():

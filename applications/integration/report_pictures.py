@@ -177,5 +177,7 @@ def _edges(values: Array, bound: Bound, bins: int) -> Array:
         return np.linspace(-0.5, bound - 0.5, min(bound, bins) + 1)
     low, high = np.quantile(values, (0.005, 0.995))
     margin = 0.05 * (high - low) or 0.5
-    ends = [edge if np.isfinite(edge) else far for edge, far in zip(bound, (low - margin, high + margin), strict=True)]
-    return np.linspace(*ends, bins + 1)
+    start, end = (
+        edge if np.isfinite(edge) else far for edge, far in zip(bound, (low - margin, high + margin), strict=True)
+    )
+    return np.linspace(start, end, bins + 1)
