@@ -132,4 +132,4 @@ def _sweep(target: Target, z: Array, log_w: Array, beta: float, rng: np.random.G
             better = np.log(rng.random(len(moving))) < beta * (new - log_w[moving])
         z[moving[better]], log_w[moving[better]] = proposal[better], new[better]
         accepted += int(better.sum())
-    return accepted / n
+    return float(accepted / n)

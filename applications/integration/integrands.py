@@ -60,7 +60,7 @@ def annulus() -> Integrand:
 
     def function(x: Array) -> Array:
         square = ((x - 0.5) ** 2).sum(1)
-        return ((square > 0.04) & (square < 0.2025)).astype(float)
+        return np.asarray((square > 0.04) & (square < 0.2025), dtype=np.float64)
 
     return Integrand("annulus", function, _unit(2), math.pi * (0.2025 - 0.04), "a ring with sharp edges")
 
@@ -69,7 +69,7 @@ def ball(dimension: int = 4, radius: float = 0.45) -> Integrand:
     """One inside a ball about the centre, else zero."""
 
     def function(x: Array) -> Array:
-        return (((x - 0.5) ** 2).sum(1) < radius**2).astype(float)
+        return np.asarray(((x - 0.5) ** 2).sum(1) < radius**2, dtype=np.float64)
 
     truth = math.pi ** (dimension / 2) / math.gamma(dimension / 2 + 1) * radius**dimension
     return Integrand(f"ball{dimension}", function, _unit(dimension), truth, "a ball with a sharp edge")

@@ -25,11 +25,11 @@ def sobol(n: int, dimension: int, seed: int, *names: int | str) -> Array:
     if dimension > MAX_SOBOL:
         return uniform(n, dimension, seed, *names)
     part = derive(seed, "sobol", *names)
-    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=part)
+    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=part)  # type: ignore[no-untyped-call]
     points = engine.draw(n, dtype=torch.float64).numpy()
     # the net has 30 bits a coordinate: the rest is filled at random
     points += numpy_generator(part, "bits").random(points.shape) * 2.0**-30
-    return np.minimum(np.asfortranarray(points), 1 - 2.0**-53)
+    return np.asarray(np.minimum(np.asfortranarray(points), 1 - 2.0**-53))
 
 
 def uniform(n: int, dimension: int, seed: int, *names: int | str) -> Array:
