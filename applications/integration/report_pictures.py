@@ -102,7 +102,7 @@ def projection(
         size: width and height in inches.
 
     >>> figure = projection([0.1, 0.2, 0.7], [1.0, 1.0, 1.0], (0.0, 1.0), "$x_0$")
-    >>> figure.axes[0].get_xlim()
+    >>> tuple(map(float, figure.axes[0].get_xlim()))
     (0.0, 1.0)
     """
     values, w = np.asarray(x, dtype=np.float64), np.asarray(weight, dtype=np.float64)
