@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hepflows.applications.integration.integrand import Bound
 
 _OPTION = re.compile(r"--|-[a-zA-Z]")
-_NEGATIVE = re.compile(r"-(inf|\d|\.\d)")
+_NEGATIVE = re.compile(r"-(inf|\d|\.\d)", re.IGNORECASE)
 
 
 class BoundsCommand(TyperCommand):

@@ -58,7 +58,7 @@ def run(
     function: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODULE:FUNCTION]",
+            metavar="MODULE:FUNCTION",
             help="The integrand, in the current folder or installed: it takes points (n, d), numpy or torch, or one at a time.",
             show_default=False,
         ),
@@ -76,7 +76,9 @@ def run(
             show_default=False,
         ),
     ] = None,
-    neval: Annotated[float, typer.Option(help="Evaluations in all, training included.", metavar="N")] = 1e6,
+    neval: Annotated[
+        float, typer.Option(help="Evaluations in all, training included.", metavar="N", show_default="1e6")
+    ] = 1e6,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 1,
     method: Annotated[Method, typer.Option(help="The sampler; auto takes whatever is expected to pay.")] = Method.auto,
     rtol: Annotated[
@@ -142,7 +144,12 @@ def run(
         formats=tuple(one.value for one in formats or [Format.hdf5]),
         verdict=verdict,
     )
-    _tell_files(pipeline.run(settings, out, seed, resume=resume, overwrite=overwrite), out)
+    try:
+        values = pipeline.run(settings, out, seed, resume=resume, overwrite=overwrite)
+    except KeyboardInterrupt:
+        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
+        raise typer.Exit(130) from None
+    _tell_files(values, out)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,11 @@ def run(
         values = _values(settings, integrand, result)
         _tell(values, tell)
         folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
+    folder.write_json("result.json", values)
     sample = _sample(integrator, settings, tell)
     if sample is not None:
         values["events"] = _write_events(folder, sample, settings, integrand, result, seed)
-    folder.write_json("result.json", values)
+        folder.write_json("result.json", values)
     metrics = _judge(sample, integrand, seed, tell) if settings.verdict else None
     if metrics is not None:
         folder.write_json("metrics.json", metrics)
@@ -242,10 +243,7 @@ def _judge(
 ) -> dict[str, Any] | None:
     if sample is None:
         return None
-    part = Sample(
-        sample.x[:_JUDGED], sample.weight[:_JUDGED], sample.efficiency, sample.overweight, sample.neval, sample.cap,
-        sample.drawn,
-    )  # fmt: skip
+    part = replace(sample, x=sample.x[:_JUDGED], weight=sample.weight[:_JUDGED])
     try:
         with console.progress("classifier") as update:
             result, truth = events_test(part, integrand, seed=derive(seed, "verdict"), progress=update)

@@ -200,6 +200,34 @@ def test_a_run_is_kept_resumed_or_replaced(here: Path, monkeypatch: pytest.Monke
     assert not Path("out/events.hdf5").exists()
 
 
+def test_ctrl_c_leaves_nothing_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from hepflows.applications.integration import FlowIntegrator
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FlowIntegrator, "__call__", interrupted)
+    assert run(monkeypatch, "run", "--builtin", "camel2", "--out", tmp_path / "run") == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_function_that_raises_while_events_are_drawn_leaves_the_number(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from hepflows.applications.integration import FlowIntegrator
+    from hepflows.errors import IntegrandError
+
+    def raising(*_: object, **__: object) -> None:
+        message = "the integrand raised ValueError at x = (0.5): late"
+        raise IntegrandError(message)
+
+    monkeypatch.setattr(FlowIntegrator, "sample", raising)
+    assert run(monkeypatch, "run", f"{here.name}:gauss", "--bounds", "0,1", "--neval", "2e3", "--out", "out") == 2
+    assert "late" in capsys.readouterr().err
+    assert result(Path("out"))["mean"] == pytest.approx(math.sqrt(math.pi) / 2 * math.erf(1), rel=1e-3)
+
+
 def test_a_full_disk_costs_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     arguments = ["--builtin", "camel4", "--neval", "3e3", "--events", 5000, "--out", tmp_path / "run"]
     old, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
