@@ -14,6 +14,8 @@ from hepflows.training.seeding import numpy_generator
 
 BLOCK = 65536
 """Points drawn at once."""
+LEAST = 2e-4
+"""Share of the points that rejection must keep: below, a usual number of events would take minutes to hours."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def generate(
         seed: of points and rejection.
 
     Raises:
-        DataError: the integrand was zero wherever the sampler went.
+        DataError: the integrand was zero wherever the sampler went, or rejection keeps next to nothing.
     """
     cap = estimator.tally.cap(overweight)
     if unweighted and not cap > 0:
@@ -86,12 +88,15 @@ def generate(
         if unweighted:
             total, above = total + float(w.sum()), above + float(np.maximum(w - cap, 0).sum())
             w = np.maximum(w / cap, 1.0)
-            if drawn >= 1000 * BLOCK and kept == 0:
-                message = f"no event was kept of {drawn} points: integrate with more evaluations first"
-                raise DataError(message)
         points.append(evaluation.domain.inverse(u[keep])[0])
         weights.append((w * sign)[keep])
         kept += len(keep)
+        if unweighted and kept < n and drawn >= 16 * BLOCK and kept < LEAST * drawn:
+            message = (
+                f"only {kept} events were kept of {drawn} points, because the sampler is too far from the integrand: "
+                "integrate with more evaluations, or take weighted events"
+            )
+            raise DataError(message)
     order = rng.permutation(kept)[:n]
     x, weight = np.concatenate(points)[order], np.concatenate(weights)[order]
     share = kept / drawn if unweighted else 1.0

@@ -71,6 +71,8 @@ def weights(drawn: ArrayLike, cap: float | None, *, size: tuple[float, float] = 
     >>> figure.axes[0].get_xlabel()
     'weight / mean weight'
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     w = np.asarray(drawn, dtype=np.float64)
     mean = float(w.mean())
     relative = w[w > 0] / mean
@@ -85,6 +87,10 @@ def weights(drawn: ArrayLike, cap: float | None, *, size: tuple[float, float] = 
         axes.axvline(cap / mean, color=style.SAMPLES[1], linewidth=1.4, label="cap")
     axes.set(xscale="log", yscale="log", xlim=(edges[0], edges[-1]), ylim=(0.5, 2.0 * max(int(counts.max()), 1)))
     axes.set(xlabel="weight / mean weight", ylabel="points per bin")
+    if edges[-1] < 300 * edges[0]:  # few decades: numbers between the powers of ten, and not all of them
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     style.legend_above(axes)
     return figure
 

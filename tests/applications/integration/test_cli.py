@@ -175,6 +175,10 @@ def test_what_is_not_reliable_says_so(here: Path, monkeypatch: pytest.MonkeyPatc
     assert run(monkeypatch, "run", "--builtin", "camel16", "--neval", "2e3", "--events", 0, "--out", "camel") == 0
     assert "NOT RELIABLE" in capsys.readouterr().out
     assert not list(Path("camel").glob("events*"))
+    assert run(monkeypatch, "run", "--builtin", "vector_pair_flat", "--neval", "1e5", "--out", "pair") == 0
+    said = capsys.readouterr().out
+    assert "NOT RELIABLE" in said
+    assert re.search(r"no events: only \d+ events were kept of \d+ points", said)
 
 
 def test_a_run_is_kept_resumed_or_replaced(here: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
