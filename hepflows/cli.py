@@ -73,7 +73,10 @@ def _applications() -> list:  # type: ignore[type-arg]
 
 
 def _mount() -> None:
+    mounted = {group.name for group in app.registered_groups}  # where one process calls main more than once
     for point in sorted(_applications(), key=lambda point: point.name):
+        if point.name in mounted:
+            continue
         try:
             app.add_typer(point.load(), name=point.name)
         except ImportError as error:  # a broken third party must not take the rest down

@@ -45,7 +45,7 @@ class Domain:
         self.features = len(self.bounds)
 
     def inverse(self, u: Array) -> tuple[Array, Array]:
-        """Cube ``u`` (n, d) to the user's coordinates (n, d) and log |dx/du| (n,)."""
+        """Cube ``u`` (n, d) to the user's coordinates (n, d) and the logarithm of dx/du (n,)."""
         x, ladj = np.empty(u.shape[::-1]), np.zeros(len(u))
         for axis, bound in enumerate(self.bounds):
             x[axis], slope = _inverse(u[:, axis], bound)
@@ -53,7 +53,7 @@ class Domain:
         return x.T, ladj
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        """The user's coordinates (n, d) to the cube (n, d) and log |du/dx| (n,), minus infinity outside the box."""
+        """The user's coordinates (n, d) to the cube (n, d) and the logarithm of du/dx (n,), minus infinity outside the box."""
         u, ladj = np.empty(x.shape[::-1]), np.zeros(len(x))
         for axis, bound in enumerate(self.bounds):
             u[axis], slope = _forward(x[:, axis], bound)

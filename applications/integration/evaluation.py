@@ -180,7 +180,7 @@ def load(reference: str) -> Callable[[Any], Any]:
     """The function that ``module:name`` names, from the current folder or an installed package.
 
     Raises:
-        ConfigError: there is no such module or name.
+        ConfigError: there is no such module or name, or the module raises when it is imported.
     """
     import importlib
     import sys
@@ -195,6 +195,9 @@ def load(reference: str) -> Callable[[Any], Any]:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         message = f"{reference!r}: {error}; the module must lie in the current folder or be installed"
+        raise ConfigError(message) from error
+    except Exception as error:  # whatever a module raises while it is imported
+        message = f"{reference!r}: importing {module} raised {type(error).__name__}: {error}; mend the module"
         raise ConfigError(message) from error
     if not callable(function):
         message = f"{reference!r}: {name} is no function"

@@ -14,6 +14,8 @@ from hepflows.training.seeding import numpy_generator
 
 BLOCK = 65536
 """Points drawn at once."""
+LEAST = 2e-4
+"""Share of the points that rejection must keep: below, a usual number of events would take minutes to hours."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Sample:
         efficiency: share of the points drawn that was kept; 1 for weighted events.
         overweight: share of the sum of all weights that lies above the cap.
         neval: evaluations of the integrand that it took.
+        cap: the weight :math:`Q`; of weighted events, that which rejection would use.
+        drawn: absolute weights of the first points drawn, before any rejection: what their distribution looks like.
     """
 
     x: Array
@@ -34,6 +38,8 @@ class Sample:
     efficiency: float
     overweight: float
     neval: int
+    cap: float
+    drawn: Array
 
     def __len__(self) -> int:
         return len(self.x)
@@ -56,15 +62,16 @@ def generate(
         seed: of points and rejection.
 
     Raises:
-        DataError: the integrand was zero wherever the sampler went.
+        DataError: the integrand was zero wherever the sampler went, or rejection keeps next to nothing.
     """
-    cap = sampler.tally.cap(overweight) if unweighted else 0.0
+    cap = sampler.tally.cap(overweight)
     if unweighted and not cap > 0:
         message = "no events can be drawn, because the integrand was zero at every point"
         raise DataError(message)
     rng = numpy_generator(seed, "events")
     before, drawn, kept = evaluation.calls, 0, 0
     total, above = 0.0, 0.0
+    first: Array = np.zeros(0)
     points: list[Array] = []
     weights: list[Array] = []
     while kept < n:
@@ -75,18 +82,22 @@ def generate(
         sign = (
             np.where(values[:, 0] < 0, -1.0, 1.0) if not evaluation.outputs.entries[0].is_complex else np.ones(len(w))
         )
+        first = w if drawn == 0 else first
         keep = np.flatnonzero(rng.random(BLOCK) * cap < w) if unweighted else np.arange(BLOCK)
         drawn += BLOCK
         if unweighted:
             total, above = total + float(w.sum()), above + float(np.maximum(w - cap, 0).sum())
             w = np.maximum(w / cap, 1.0)
-            if drawn >= 1000 * BLOCK and kept == 0:
-                message = f"no event was kept of {drawn} points: integrate with more evaluations first"
-                raise DataError(message)
         points.append(evaluation.domain.inverse(u[keep])[0])
         weights.append((w * sign)[keep])
         kept += len(keep)
+        if unweighted and kept < n and drawn >= 16 * BLOCK and kept < LEAST * drawn:
+            message = (
+                f"only {kept} events were kept of {drawn} points, because the sampler is too far from the integrand: "
+                "integrate with more evaluations, or take weighted events"
+            )
+            raise DataError(message)
     order = rng.permutation(kept)[:n]
     x, weight = np.concatenate(points)[order], np.concatenate(weights)[order]
     share = kept / drawn if unweighted else 1.0
-    return Sample(x, weight, share, above / total if total > 0 else 0.0, evaluation.calls - before)
+    return Sample(x, weight, share, above / total if total > 0 else 0.0, evaluation.calls - before, cap, first)

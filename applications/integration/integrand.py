@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Bound = tuple[float, float] | int
+"""Lower and upper edge of a coordinate, or the number of values of a discrete one."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Integrand:
     Attributes:
         name: what it is called.
         function: ``(n, d)`` points to ``(n,)`` values.
-        bounds: lower and upper edge of every coordinate.
+        bounds: lower and upper edge of every coordinate, or the number of values of a discrete one.
         truth: the integral over the box where it is known independently, else None.
         summary: one line of text.
         momenta: for a process, ``(n, d)`` points to four-momenta ``(n, particles, 4)`` as (E, px, py, pz) in GeV.
@@ -33,7 +35,7 @@ class Integrand:
 
     name: str
     function: Callable[[Array], Array]
-    bounds: tuple[tuple[float, float], ...]
+    bounds: tuple[Bound, ...]
     truth: float | None = None
     summary: str = ""
     momenta: Callable[[Array], Array] | None = None

@@ -16,6 +16,9 @@ __all__ = ["event_shapes"]
 
 Array = NDArray[np.float64]
 
+_BELOW = 1e-4
+"""Share of the rate that may lie below a logarithmic axis."""
+
 
 def event_shapes(
     reference: Events, generated: Mapping[str, Events], *, reference_name: str = "reference", bins: int = 40
@@ -53,7 +56,7 @@ def event_shapes(
         figure = plots.comparison(
             first,
             values,
-            bins=_edges(first[reference.weight > 0], bins, log=log),
+            bins=_edges(first, reference.weight, bins, log=log),
             label=label,
             log_x=log,
             log_y=True,
@@ -67,9 +70,15 @@ def event_shapes(
     return pictures
 
 
-def _edges(values: Array, bins: int, *, log: bool) -> Array:
-    low, high = values.min(), values.max()
-    return np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
+def _edges(values: Array, weight: Array, bins: int, *, log: bool) -> Array:
+    values, weight = values[weight > 0], weight[weight > 0]
+    if not log:
+        return np.linspace(values.min(), values.max(), bins + 1)
+    order = np.argsort(values)
+    rate = np.cumsum(weight[order])
+    # points of next to no weight may lie decades below all others
+    low = values[order][np.searchsorted(rate, _BELOW * rate[-1])]
+    return np.geomspace(low, values.max(), bins + 1)
 
 
 def _describe(events: Events) -> str:

@@ -24,6 +24,7 @@ from hepflows.training.loop import History
 FILES = (
     "manifest.json", "config.yaml", "model.safetensors", "metrics.json", "history.csv", "report.html",
     "generated.hdf5", "generated.root", "timing.json", "checkpoint_*.safetensors",
+    "result.json", "events.hdf5", "events.root", "events.lhe", "events.lhe.gz",
 )  # fmt: skip
 """What a run writes, and all that `overwrite` ever removes."""
 
@@ -45,17 +46,10 @@ class RunFolder:
     def __init__(self, path: Path, identity: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
         self.path = path
         identity = json.loads(json.dumps(identity))
-        if path.exists() and not path.is_dir():
-            message = f"{path}: is a file; give the name of a folder for the run"
-            raise ConfigError(message)
+        self.check(path, identity, resume=resume, overwrite=overwrite)
         manifest = path / "manifest.json"
         if overwrite:
             self._clear()
-        elif manifest.exists():
-            self._check(identity, resume)
-        elif path.exists() and any(path.iterdir()):
-            message = f"{path}: the folder holds files but no run; choose another --out"
-            raise ConfigError(message)
         path.mkdir(parents=True, exist_ok=True)
         self.manifest: dict[str, Any] = json.loads(manifest.read_text()) if manifest.exists() else _start(identity)
         self.write_json("manifest.json", self.manifest)
@@ -76,19 +70,38 @@ class RunFolder:
                 f"{path}: not every process sees the run; choose an --out that is on a disk which all of them share"
             )
             raise ConfigError(message)
-        folder._check(json.loads(json.dumps(identity)), resume=True)
+        cls._compare(path, json.loads(json.dumps(identity)), resume=True)
         folder.manifest = json.loads((path / "manifest.json").read_text())
         return folder
 
-    def _check(self, identity: dict[str, Any], resume: bool) -> None:
-        if not resume:
-            message = f"{self.path}: already holds a run; add --resume to go on with it or --overwrite to replace it"
+    @classmethod
+    def check(cls, path: Path, identity: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+        """Whether a run may begin or go on there; nothing is written.
+
+        Raises:
+            ConfigError: as for the class.
+        """
+        if path.exists() and not path.is_dir():
+            message = f"{path}: is a file; give the name of a folder for the run"
             raise ConfigError(message)
-        there = json.loads((self.path / "manifest.json").read_text())["identity"]
+        if overwrite:
+            return
+        if (path / "manifest.json").exists():
+            cls._compare(path, json.loads(json.dumps(identity)), resume)
+        elif path.exists() and any(path.iterdir()):
+            message = f"{path}: the folder holds files but no run; choose another --out"
+            raise ConfigError(message)
+
+    @staticmethod
+    def _compare(path: Path, identity: dict[str, Any], resume: bool) -> None:
+        if not resume:
+            message = f"{path}: already holds a run; add --resume to go on with it or --overwrite to replace it"
+            raise ConfigError(message)
+        there = json.loads((path / "manifest.json").read_text())["identity"]
         different = [key for key in identity if identity[key] != there.get(key)]
         if different:
             message = (
-                f"{self.path}: the run there was started with another {' and '.join(different)}; "
+                f"{path}: the run there was started with another {' and '.join(different)}; "
                 "repeat its command exactly, or choose another --out, or add --overwrite"
             )
             raise ConfigError(message)
