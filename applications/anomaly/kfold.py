@@ -54,25 +54,36 @@ class Ensemble:
         scores = [method.scale(method.score(events)) for method in self.methods]
         return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
 
-    def score_held_out(self, events: Events) -> Array:
-        """(n,) scores of the events that were learnt, each by the models of the fold that it is not part of."""
-        self._check(events)
-        fold, scores = self.folds(events), np.empty(len(events))
-        for index, method in enumerate(self.methods):
-            rows = np.flatnonzero(fold == index)
-            scores[rows] = method.scale(method.score(events[rows]))
-        return scores
+    def score_held_out(self, events: Events, *, rows: slice | None = None) -> Array:
+        """(n,) scores of the events that were learnt, each by the models of the fold that it is not part of.
 
-    def folds(self, events: Events) -> NDArray[np.int64]:
-        """(n,) the fold of each event of the sample that was learnt.
+        Args:
+            events: the sample, or a part of it.
+            rows: which part, all where not given.
 
         Raises:
             DataError: it is another sample.
         """
-        if len(events) != self.n:
+        self._check(events)
+        fold, scores = self.folds(events, rows=rows), np.empty(len(events))
+        for index, method in enumerate(self.methods):
+            of = np.flatnonzero(fold == index)
+            if len(of):
+                scores[of] = method.scale(method.score(events[of]))
+        return scores
+
+    def folds(self, events: Events, *, rows: slice | None = None) -> NDArray[np.int64]:
+        """(n,) the fold of each event of the sample that was learnt, or of a part of it.
+
+        Raises:
+            DataError: it is another sample.
+        """
+        fold = folds_of(self.n, len(self.methods), self.seed)
+        fold = fold if rows is None else fold[rows]
+        if len(events) != len(fold):
             message = f"the models learnt {self.n} events and these are {len(events)}: score them as a new sample"
             raise DataError(message)
-        return folds_of(self.n, len(self.methods), self.seed)
+        return fold
 
     def outside(self, events: Events) -> int:
         """How many events have a feature outside the range that the flows were fitted to; they are scored as if at its edge."""

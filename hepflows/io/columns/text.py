@@ -96,10 +96,15 @@ def write(path: Path, chunks: Iterator[dict[str, Array]]) -> int:
         for part in chunks:
             if not rows:
                 file.write(",".join(part) + "\n")
-            columns = [np.asarray(values).tolist() for values in part.values()]
+            columns = [_numbers(values).tolist() for values in part.values()]
             file.writelines(",".join(map(repr, row)) + "\n" for row in zip(*columns, strict=True))
             rows += len(columns[0])
     return rows
+
+
+def _numbers(values: Array) -> Array:
+    array = np.asarray(values)
+    return array.astype(np.int64) if array.dtype.kind == "b" else array
 
 
 def _is_number(text: str) -> bool:

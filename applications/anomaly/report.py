@@ -1,0 +1,227 @@
+"""The report of a search as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepflows.applications.anomaly import report_pictures as pictures
+from hepflows.applications.anomaly.events import Array, Events
+from hepflows.applications.anomaly.metrics import FEWEST_BACKGROUND, curve
+from hepflows.applications.anomaly.regions import Regions
+from hepflows.applications.anomaly.verdict import Closure
+from hepflows.report import plots
+from hepflows.report.html import Card, Picture, Report, Tone
+from hepflows.report.nested import grouped_rows
+from hepflows.training.loop import History
+
+
+def write_report(
+    path: Path,
+    *,
+    scores: Array,
+    events: Events,
+    regions: Regions,
+    metrics: Mapping[str, Any],
+    efficiencies: Sequence[float],
+    sample: Closure | None,
+    histories: Mapping[str, History],
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write ``report.html``: the verdict, the cuts, the pictures and how the run was made."""
+    unit = manifest["identity"]["config"]["selection"]["units"]
+    axis = f"{events.resonance_name} [{unit}]" if unit else events.resonance_name
+    files = ", ".join(one["name"] for one in manifest["identity"]["data"])
+    report = Report(
+        f"Anomaly search in {files}",
+        subtitle=f"{metrics['method']}, {len(events):,} events, signal region {regions.low:g} to {regions.high:g} {unit}, "
+        f"features {', '.join(events.names)}.",
+        footer="Written by hepflows. Errors are statistical unless stated otherwise.",
+    )
+    report.section("Verdict")
+    tone, title, text = verdict(metrics)
+    report.notice(text, tone, title=title)
+    report.cards(cards(metrics))
+    _cuts(report, metrics, scores, events, regions, efficiencies, axis)
+    _truth(report, metrics, scores, events, regions)
+    if sample is not None:
+        _background(report, metrics, sample, events, scores, regions)
+    _origin(report, histories, manifest)
+    report.write(path)
+
+
+def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
+    """A colour, a few words and a sentence about the first cut."""
+    z, p, closure = metrics["significance"], metrics["p_value"], metrics["auc_sideband"]
+    if z is None:
+        return (
+            "note",
+            "No significance.",
+            "This method draws no background, or events have weights: the scores stand without a count.",
+        )
+    floor, error = metrics["auc_sideband_floor"], metrics["auc_sideband_std"]
+    if closure - floor > 3 * error and closure > 0.51:
+        text = (
+            f"The sampled background can be told from the real one in the sidebands (AUC {closure:.3f}, floor {floor:.3f}): train the density "
+            "longer or on more events before you believe a p-value."
+        )
+        return "warning", "Background not closed.", text
+    bump = metrics.get("sculpting_bump")
+    if bump is not None and bump > 3:
+        text = (
+            f"The cut lets more background pass in the signal region than beside it, by {bump:.1f} standard deviations."
+        )
+        return "warning", "The cut makes a bump.", text
+    cut = metrics["cuts"][0]
+    text = (
+        f"{cut['observed']} events pass the cut at background efficiency {cut['efficiency']:g}, {cut['expected']:.1f} ± "
+        f"{cut['expected_std']:.1f} are expected: p = {p:.2g} in this window alone."
+    )
+    return (
+        ("good", f"Excess of {z:.1f} standard deviations.", text)
+        if z >= 3
+        else ("note", f"No excess ({z:+.1f}).", text)
+    )
+
+
+def cards(metrics: Mapping[str, Any]) -> list[Card]:
+    """Key numbers."""
+    found = []
+    if metrics["significance"] is not None:
+        found.append(
+            Card("local significance", f"{metrics['significance']:+.2f}", f"p = {metrics['p_value']:.2g}, first cut")
+        )
+    if metrics["auc_sideband"] is not None:
+        remark = f"floor {metrics['auc_sideband_floor']:.3f}, {metrics['n_sideband_test']:,} events a class"
+        found.append(
+            Card("sidebands, AUC", f"{metrics['auc_sideband']:.3f} ± {metrics['auc_sideband_std']:.3f}", remark)
+        )
+    if metrics.get("max_sic") is not None:
+        remark = f"at signal efficiency {metrics['max_sic_at_signal_efficiency']:.2f}, ≥ {FEWEST_BACKGROUND} background events"
+        found.append(Card("largest SIC", f"{metrics['max_sic']:.1f} ± {metrics['max_sic_std']:.1f}", remark))
+        found.append(Card("AUC, signal region", f"{metrics['auc']:.3f} ± {metrics['auc_std']:.3f}", "labelled events"))
+    if metrics["sculpting_p_value"] is not None:
+        remark = f"bump {metrics['sculpting_bump']:+.1f}, {metrics['n_sculpting']:,} background events pass"
+        found.append(Card("sculpting, p-value", f"{metrics['sculpting_p_value']:.2g}", remark))
+    found.append(Card("training", f"{metrics['train_seconds']:.0f} s", f"{metrics['n_events']:,} events"))
+    return found
+
+
+def _cuts(
+    report: Report,
+    metrics: Mapping[str, Any],
+    scores: Array,
+    events: Events,
+    regions: Regions,
+    efficiencies: Sequence[float],
+    axis: str,
+) -> None:
+    report.section("Cuts on the score")
+    if metrics["cuts"]:
+        rows = [
+            [
+                f"{cut['efficiency']:g}",
+                f"{cut['observed']:,}",
+                "–" if cut["expected"] is None else f"{cut['expected']:.1f} ± {cut['expected_std']:.1f}",
+                "–" if cut["significance"] is None else f"{cut['significance']:+.2f}",
+                "–" if cut["p_value"] is None else f"{cut['p_value']:.2g}",
+            ]
+            for cut in metrics["cuts"]
+        ]
+        report.table(
+            ["background efficiency", "observed", "expected", "significance", "p-value"],
+            rows,
+            caption="Counts in the signal region. The expectation is that of the sampled background, without a fit; its error "
+            "is how far samples and real events differ in the sidebands. One window, no look-elsewhere correction.",
+        )
+    passed = [("all events", np.ones(len(events), dtype=bool))]
+    passed += [(f"background efficiency {one:g}", scores >= -np.log10(one)) for one in efficiencies]
+    figure = pictures.spectrum(events.resonance, passed, regions, label=axis)
+    report.figures(
+        [Picture(figure, "The signal region is shaded.", title="Spectrum.", alt="spectrum of the resonant variable")]
+    )
+
+
+def _truth(report: Report, metrics: Mapping[str, Any], scores: Array, events: Events, regions: Regions) -> None:
+    if metrics.get("max_sic") is None or events.label is None:
+        return
+    inside = regions.signal(events.resonance)
+    report.section("Against the labels")
+    found = curve(scores[inside], events.label[inside])
+    signal, background = found.n_signal, found.n_background
+    caption = f"{signal:,} signal and {background:,} background events of the signal region, scored by models that have not seen them."
+    shown = [("background", scores[inside & (events.label == 0)]), ("signal", scores[inside & (events.label == 1)])]
+    report.figures(
+        [
+            Picture(
+                pictures.sic(found, truth=str(metrics["method"])),
+                caption,
+                title="Significance improvement.",
+                alt="SIC curve",
+            ),
+            Picture(
+                pictures.score_distributions(shown),
+                "Signal region.",
+                title="Scores.",
+                alt="scores of signal and background",
+            ),
+        ]
+    )
+
+
+def _background(
+    report: Report, metrics: Mapping[str, Any], sample: Closure, events: Events, scores: Array, regions: Regions
+) -> None:
+    report.section("Background")
+    report.paragraph(
+        f"Background drawn in the sidebands, at the resonant variable of real events, by flows that have not seen them. A classifier "
+        f"reaches an AUC of {metrics['auc_sideband']:.3f} ± {metrics['auc_sideband_std']:.3f}; two halves of the real events give "
+        f"{metrics['auc_sideband_floor']:.3f}."
+    )
+    figures = []
+    for i, name in enumerate(sample.real.names):
+        low, high = np.quantile(sample.real.features[:, i], (0.001, 0.999))
+        figure = plots.comparison(
+            sample.real.features[:, i],
+            {"sampled": sample.drawn.features[:, i]},
+            bins=np.linspace(low, high, 41),
+            label=name,
+            reference_name="sidebands",
+            ylabel="fraction of events",
+            ratio_range=(0.5, 1.5),
+        )
+        figures.append(Picture(figure, title=f"{name}.", alt=f"{name} of real and sampled background"))
+    inside = regions.signal(events.resonance)
+    shown = [
+        ("signal region", scores[inside]),
+        ("sidebands", sample.real_scores),
+        ("sampled sidebands", sample.drawn_scores),
+    ]
+    figures.append(
+        Picture(pictures.score_distributions(shown), title="Scores.", alt="scores of real and sampled events")
+    )
+    report.figures(figures)
+
+
+def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[str, Any]) -> None:
+    report.section("How it was made")
+    with report.details("Losses of the flows"):
+        report.figures(
+            [
+                Picture(
+                    plots.losses({"train": one.train, "validation": one.validation}),
+                    title=f"{name}.",
+                    alt=f"loss of {name}",
+                )
+                for name, one in histories.items()
+            ]
+        )
+    with report.details("Command, versions, seeds, checksums"):
+        report.code(str(manifest["command"]))
+        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
+            if heading:
+                report.heading(heading)
+            report.table(["", ""], rows, columns="hc")
