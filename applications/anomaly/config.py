@@ -109,6 +109,7 @@ class SearchConfig(Section):
         classifier: see `ClassifierConfig`.
         signal: see `SignalConfig`.
         oversampling: background samples for each event in the signal region.
+        null_events: background samples whose scores make the scale, see `hepflows.applications.anomaly.scale.Scale`.
         strip: CWoLa: width of each adjacent strip, in widths of the signal region.
         folds: parts of the events, each scored by models that have not seen it.
         verdict: see `VerdictConfig`.
@@ -123,6 +124,7 @@ class SearchConfig(Section):
     classifier: ClassifierConfig = ClassifierConfig()
     signal: SignalConfig = SignalConfig()
     oversampling: float = Field(4.0, ge=1)
+    null_events: int = Field(100_000, ge=100)
     strip: float = Field(0.5, gt=0)
     folds: int = Field(5, ge=2)
     verdict: VerdictConfig = VerdictConfig()

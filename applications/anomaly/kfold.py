@@ -178,15 +178,15 @@ def cross_fit(
                 regions,
                 seed=derive(seed, "fold", index),
                 background=background,
-                checkpoints=folder,
+                checkpoints=None if folder is None else folder / f"checkpoint_fold{index}",
                 progress=None if progress is None else _Part(progress, index, config.folds),
             )
             if done is not None:
                 tensors, state = method.state()
                 kept = {name: vars(history) for name, history in method.histories.items()}
                 save_tensors(done, tensors, {"method": state, "histories": kept})
-                for flow in ("density", "inner"):
-                    (done.parent / f"checkpoint_{flow}.safetensors").unlink(missing_ok=True)
+                for flow in done.parent.glob(f"checkpoint_fold{index}_*.safetensors"):
+                    flow.unlink()
         methods.append(method)
         histories |= {f"{name} {index + 1}": history for name, history in method.histories.items()}
     return Ensemble(config, methods, seed, len(events), histories)

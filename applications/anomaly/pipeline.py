@@ -188,7 +188,7 @@ def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
                 message = f"{path} has a column {SCORE!r} already: rename it"
                 raise DataError(message)
             columns = table.iterate(table.names, chunk=CHUNK)
-            for chunk, events in zip(columns, iterate_events(path, selection), strict=True):
+            for chunk, events in zip(columns, iterate_events(path, selection, chunk=CHUNK), strict=True):
                 outside += ensemble.outside(events)
                 rows = slice(first, first + len(events))
                 yield {**chunk, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}

@@ -65,8 +65,8 @@ def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
     floor, error = metrics["auc_sideband_floor"], metrics["auc_sideband_std"]
     if closure - floor > 3 * error and closure > 0.51:
         text = (
-            f"The sampled background can be told from the real one in the sidebands (AUC {closure:.3f}, floor {floor:.3f}): train the density "
-            "longer or on more events before you believe a p-value."
+            f"The sampled background can be told from the real one in the sidebands (AUC {closure:.3f}, floor {floor:.3f}): "
+            "train the density longer or on more events before you believe a p-value."
         )
         return "warning", "Background not closed.", text
     bump = metrics.get("sculpting_bump")

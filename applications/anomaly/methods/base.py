@@ -21,9 +21,6 @@ from hepflows.errors import ConfigError
 from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import derive, numpy_generator
 
-NULL_EVENTS = 100_000
-"""Background events whose scores make the scale."""
-
 _QUANTILES = np.linspace(0.0, 1.0, 2001)
 
 
@@ -35,6 +32,12 @@ class Task:
     background: Events | None = None
     checkpoints: Path | None = None
     progress: Progress | None = None
+
+    def checkpoint(self, name: str) -> Path | None:
+        """Where one of the flows keeps its state."""
+        if self.checkpoints is None:
+            return None
+        return self.checkpoints.with_name(f"{self.checkpoints.name}_{name}.safetensors")
 
 
 class Method(ABC):
@@ -72,7 +75,7 @@ class Method(ABC):
             regions: the window.
             seed: repeats everything.
             background: more events that are known to be background, for the idealised detector.
-            checkpoints: folder in which a flow that is being trained keeps its state.
+            checkpoints: beginning of the names of files in which a flow that is being trained keeps its state.
             progress: called after every step.
 
         Returns:
@@ -140,13 +143,12 @@ class Method(ABC):
 
     def fit_density(self, name: str, events: Events, task: Task) -> None:
         """Fit one of the densities to events."""
-        path = None if task.checkpoints is None else task.checkpoints / f"checkpoint_{name}.safetensors"
         self.histories[name] = self.density(name).fit(
             events.features,
             events.resonance,
             events.weight,
             seed=derive(task.seed, name),
-            checkpoint=path,
+            checkpoint=task.checkpoint(name),
             progress=task.progress,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from hepflows.applications.anomaly import classifiers
 from hepflows.applications.anomaly.config import SearchConfig
 from hepflows.applications.anomaly.density import DTYPE, Density, split
 from hepflows.applications.anomaly.events import Array, Events
-from hepflows.applications.anomaly.methods.base import NULL_EVENTS, Method, Task
+from hepflows.applications.anomaly.methods.base import Method, Task
 from hepflows.flow import Flow
 from hepflows.training.batches import TensorBatches
 from hepflows.training.loop import fit
@@ -36,7 +35,7 @@ class Anode(Method):
     def _learn(self, signal: Events, sidebands: Events, task: Task) -> Events:
         self.fit_density("density", sidebands, task)
         self.fit_density("inner", signal, task)
-        return self.sample_background(NULL_EVENTS, seed=derive(task.seed, "null"))
+        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
 
     def score(self, events: Events) -> Array:
         """(n,) log ratio of the densities; outside of the signal region the inner one is extrapolated."""
@@ -70,18 +69,17 @@ class RAnode(Anode):
         objective = _Residual(inner.flow, rules.fraction, learn=rules.learn)
         config, seed = self.config.inner, derive(task.seed, "inner")
         training, validation = split(len(x), config.validation, seed)
-        path: Path | None = None if task.checkpoints is None else task.checkpoints / "checkpoint_inner.safetensors"
         self.histories["inner"] = fit(
             objective,
             TensorBatches(columns, config.training.batch_size, rows=training),
             TensorBatches(columns, 8192, rows=validation, shuffle=False),
             config.training,
             seed=derive(seed, "training"),
-            checkpoint=path,
+            checkpoint=task.checkpoint("inner"),
             progress=task.progress,
         )
         self.fraction = float(torch.sigmoid(objective.logit.detach()))
-        return self.sample_background(NULL_EVENTS, seed=derive(task.seed, "null"))
+        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
 
     def sample_signal(self, n: int, *, seed: int) -> Events:
         """Draw n events of what was found: the learnt density of the signal."""
