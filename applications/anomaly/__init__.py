@@ -12,6 +12,7 @@ from hepflows.lazy import public_name
 _HERE = "hepflows.applications.anomaly"
 _PUBLIC = {
     "Anode": f"{_HERE}.methods",
+    "BumpHunt": f"{_HERE}.bumphunt",
     "CWoLa": f"{_HERE}.methods",
     "Cathode": f"{_HERE}.methods",
     "Ensemble": f"{_HERE}.kfold",

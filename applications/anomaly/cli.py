@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hepflows import console
+
+if TYPE_CHECKING:
+    from hepflows.applications.anomaly.config import SearchConfig
+    from hepflows.applications.anomaly.data import Selection
 
 app = typer.Typer(
     help="Anomaly detection: scores of events and p-values of resonances, without a signal model.",
@@ -22,6 +26,34 @@ Threads = Annotated[
     int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
 ]
 
+Events = Annotated[Path, typer.Argument(help="Events: .h5, .hdf5, .root, .csv or .parquet.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
+Resonance = Annotated[str, typer.Option(help="Column of the resonant variable.", show_default=False)]
+Features = Annotated[str, typer.Option(help="Columns of the features: a,b,c.", show_default=False)]
+Units = Annotated[str, typer.Option(help="Unit of the resonant variable, TeV or GeV (or any text, such as mas/yr).")]
+Key = Annotated[str | None, typer.Option(help="HDF5 frame or group, or ROOT tree, where there are several.")]
+Label = Annotated[
+    str, typer.Option(help="Column of the truth (1 signal, 0 background); auto takes 'label' if it is there; none.")
+]
+Weight = Annotated[str | None, typer.Option(help="Column of event weights.")]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="cathode, anode, cwola, lacathode, ranode, idealised or supervised; that of the preset where not given.",
+    ),
+]
+Preset = Annotated[str, typer.Option(help="default, quick, or the path of a YAML file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Replace one value, for example density.blocks=4; repeatable.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="File to write: .hdf5, .root, .csv or .parquet.", show_default=False)
+]
+
 
 @app.callback()
 def anomaly() -> None:
@@ -30,43 +62,29 @@ def anomaly() -> None:
 
 @app.command()
 def run(
-    events: Annotated[Path, typer.Argument(help="Events: .h5, .hdf5, .root, .csv or .parquet.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)],
-    resonance: Annotated[str, typer.Option(help="Column of the resonant variable.", show_default=False)],
-    features: Annotated[str, typer.Option(help="Columns of the features: a,b,c.", show_default=False)],
+    events: Events,
+    out: Out,
+    resonance: Resonance,
+    features: Features,
     signal_region: Annotated[
         str, typer.Option(help="low:high of the resonant variable, in the stated unit.", show_default=False)
     ],
     sidebands: Annotated[
         str | None, typer.Option(help="start:stop, outer edges of the sidebands; all data where not given.")
     ] = None,
-    units: Annotated[
-        str, typer.Option(help="Unit of the resonant variable, TeV or GeV (or any text, such as mas/yr).")
-    ] = "",
-    key: Annotated[str | None, typer.Option(help="HDF5 frame or group, or ROOT tree, where there are several.")] = None,
-    label: Annotated[
-        str, typer.Option(help="Column of the truth (1 signal, 0 background); auto takes 'label' if it is there; none.")
-    ] = "auto",
-    weight: Annotated[str | None, typer.Option(help="Column of event weights.")] = None,
+    units: Units = "",
+    key: Key = None,
+    label: Label = "auto",
+    weight: Weight = None,
     background: Annotated[
         Path | None, typer.Option(help="More events, all background, for the idealised and supervised detectors.")
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="cathode, anode, cwola, lacathode, ranode, idealised or supervised; that of the preset where not given."
-        ),
-    ] = None,
-    preset: Annotated[str, typer.Option(help="default, quick, or the path of a YAML file.")] = "default",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Replace one value, for example density.blocks=4; repeatable.", show_default=False),
-    ] = None,
+    method: MethodName = None,
+    preset: Preset = "default",
+    settings: Settings = None,
     seed: Seed = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:
     """Learn the background from the sidebands, score every event, judge and write a report.
@@ -74,20 +92,16 @@ def run(
     Example: `hepflows anomaly run events.h5 --key df --units TeV --resonance mJJ --features mJ1,dmJ,tau21_1,tau21_2
     --signal-region 3.3:3.7 --method cathode --out runs/lhco`
     """
-    from hepflows.applications.anomaly import Regions, Selection, load_config, pipeline
+    from hepflows.applications.anomaly import Regions, pipeline
 
     _use(threads)
-    chosen = [*(settings or []), *([] if method is None else [f"method={method}"])]
-    config = load_config(preset, chosen)
-    names = tuple(name.strip() for name in features.split(",") if name.strip())
-    selection = Selection(resonance, names, units=units, label=label, weight=weight, key=key)
     with _interruptible(out):
         metrics = pipeline.run(
             events,
             out,
-            selection,
+            _selection(resonance, features, units, label, weight, key),
             Regions.parse(signal_region, sidebands),
-            config,
+            _config(preset, settings, method),
             seed,
             background=background,
             resume=resume,
@@ -98,12 +112,60 @@ def run(
 
 
 @app.command()
+def scan(
+    events: Events,
+    out: Out,
+    resonance: Resonance,
+    features: Features,
+    windows: Annotated[
+        str,
+        typer.Option(
+            help="start:stop:width or start:stop:width:step; windows slide by half a width.", show_default=False
+        ),
+    ],
+    units: Units = "",
+    key: Key = None,
+    label: Label = "auto",
+    weight: Weight = None,
+    method: MethodName = None,
+    preset: Preset = "default",
+    settings: Settings = None,
+    seed: Seed = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Search in sliding windows: a run each, then local and global significance.
+
+    Example: `hepflows anomaly scan events.h5 --windows 2.9:4.1:0.4 --units TeV --resonance mJJ --features mJ1,dmJ --out runs/scan`
+    """
+    from hepflows.applications.anomaly import scan as scanning
+
+    _use(threads)
+    with _interruptible(out):
+        found = scanning.scan(
+            events,
+            out,
+            _selection(resonance, features, units, label, weight, key),
+            scanning.windows(windows),
+            _config(preset, settings, method),
+            seed,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    for row in found["windows"]:
+        low, high = row["window"]
+        z = "–" if row["significance"] is None else f"{row['significance']:+.2f}"
+        console.say(f"{low:g} to {high:g}: local significance {z}")
+    if found["global_p_value"] is not None:
+        console.say(f"global p-value {found['global_p_value']:.3g} for {found['n_windows']} windows")
+
+
+@app.command()
 def score(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.", show_default=False)],
-    events: Annotated[Path, typer.Argument(help="Events with the columns of the run.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .hdf5, .root, .csv or .parquet.", show_default=False)
-    ],
+    events: Events,
+    output: Output,
     threads: Threads = None,
 ) -> None:
     """Add a column of scores to a file of events; their order and their columns stay.
@@ -123,9 +185,7 @@ def score(
 
 @app.command()
 def simulate(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .hdf5, .root, .csv or .parquet.", show_default=False)
-    ],
+    output: Output,
     background: Annotated[int, typer.Option(help="Background events.", min=0)] = 250_000,
     signal: Annotated[
         int | None, typer.Option(help="Signal events; those of --s-over-b where not given.", min=0, show_default=False)
@@ -150,6 +210,19 @@ def simulate(
         output, background, signal, s_over_b=s_over_b, variant=variant, engine=engine, window=window, seed=seed
     )
     console.say(f"{n[0]} background and {n[1]} signal events in {output}")
+
+
+def _selection(resonance: str, features: str, units: str, label: str, weight: str | None, key: str | None) -> Selection:
+    from hepflows.applications.anomaly.data import Selection
+
+    names = tuple(name.strip() for name in features.split(",") if name.strip())
+    return Selection(resonance, names, units=units, label=label, weight=weight, key=key)
+
+
+def _config(preset: str, settings: list[str] | None, method: str | None) -> SearchConfig:
+    from hepflows.applications.anomaly.config import load_config
+
+    return load_config(preset, [*(settings or []), *([] if method is None else [f"method={method}"])])
 
 
 def _use(threads: int | None) -> None:

@@ -38,7 +38,7 @@ class DensityConfig(Section):
     preprocess: Literal["logit", "standardise"] = "logit"
     validation: float = Field(0.1, gt=0, lt=1)
     training: TrainingConfig = TrainingConfig(
-        epochs=20, batch_size=1024, learning_rate=2e-3, average=0.995, clip_norm=5.0
+        epochs=12, batch_size=1024, learning_rate=2e-3, average=0.995, clip_norm=5.0
     )
 
 
@@ -89,11 +89,19 @@ class VerdictConfig(Section):
 
     Attributes:
         efficiencies: background efficiencies of the cuts, the first one gives ``p_value`` and ``significance``.
+        function: of the spectrum, ``exponential`` or ``dijet``, see `hepflows.applications.anomaly.bumphunt.functions`.
+        scale: ``dijet``: the collision energy in the unit of the data.
+        bins: of the spectrum.
+        toys: pseudo-experiments of each cut, none where zero.
         closure_events: at most so many events a class in the classifier test of the sidebands.
         closure_repeats: trainings of that test.
     """
 
     efficiencies: list[float] = [1e-2, 1e-3]
+    function: Literal["exponential", "dijet"] = "exponential"
+    scale: float = Field(13.0, gt=0)
+    bins: int = Field(40, ge=8)
+    toys: int = Field(500, ge=0)
     closure_events: int = Field(20_000, ge=100)
     closure_repeats: int = Field(2, ge=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from hepflows import console
 from hepflows.applications.anomaly import metrics as merit
+from hepflows.applications.anomaly.bumphunt import Window
 from hepflows.applications.anomaly.config import SearchConfig
 from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_events, read_events, settled
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.kfold import Ensemble, cross_fit
 from hepflows.applications.anomaly.regions import Regions
-from hepflows.applications.anomaly.verdict import Closure, close, closure_test, counted, sculpting
+from hepflows.applications.anomaly.report import write_report
+from hepflows.applications.anomaly.verdict import Closure, close, closure_test, counted, hunted, sculpting
 from hepflows.errors import ConfigError, DataError
 from hepflows.io import Field, writer
 from hepflows.io.columns import open_columns, write_columns
@@ -79,10 +81,20 @@ def run(
     ensemble = _trained(folder, events, regions, config, seed, more, selection)
     scores = ensemble.score_held_out(events)
     write_scores(folder / "scores.hdf5", scores, events, regions, ensemble)
-    metrics, sample = judge(scores, events, regions, ensemble, seed)
-    metrics = {**metrics, "train_seconds": folder.manifest["train_seconds"]}
+    judged = judge(scores, events, regions, ensemble, seed)
+    metrics = {**judged.metrics, "train_seconds": folder.manifest["train_seconds"]}
     folder.write_json("metrics.json", metrics)
-    _report(folder, scores, events, regions, ensemble, metrics, sample)
+    write_report(
+        folder / "report.html",
+        scores=scores,
+        events=events,
+        regions=regions,
+        metrics=metrics,
+        sample=judged.sample,
+        hunts=judged.hunts,
+        histories=folder.read_history(),
+        manifest=folder.manifest,
+    )
     return metrics
 
 
@@ -113,17 +125,24 @@ def _trained(
     return ensemble
 
 
-def judge(
-    scores: Array, events: Events, regions: Regions, ensemble: Ensemble, seed: int
-) -> tuple[dict[str, Any], Closure | None]:
-    """All numbers of ``metrics.json`` but the time, and the events of the closure test.
+@dataclass(frozen=True)
+class Judged:
+    """The verdict: all numbers of ``metrics.json`` but the time, and what they come from."""
+
+    metrics: dict[str, Any]
+    sample: Closure | None
+    hunts: list[tuple[float, Window | str]]
+
+
+def judge(scores: Array, events: Events, regions: Regions, ensemble: Ensemble, seed: int) -> Judged:
+    """Closure, bump hunt, counts, sculpting and, where there are labels, efficiencies.
 
     Args:
         scores: (n,) held-out scores.
         events: the sample.
         regions: the window.
         ensemble: the models.
-        seed: of tests and bootstrap.
+        seed: of tests, pseudo-experiments and bootstrap.
     """
     rules = ensemble.config.verdict
     sample = close(events, regions, ensemble, 2 * rules.closure_events, seed)
@@ -133,7 +152,10 @@ def judge(
             found = closure_test(sample, rules, seed=seed, progress=update)
     inside, first = regions.signal(events.resonance), rules.efficiencies[0]
     # with weights a count is no Poisson number
-    counts = [] if events.weight is not None else counted(scores, events, regions, rules.efficiencies, sample)
+    plain = events.weight is None
+    counts = counted(scores, events, regions, rules.efficiencies, sample) if plain else []
+    hunts = hunted(scores, events, regions, rules, seed=seed) if plain else []
+    best = next((one for _, one in hunts[:1] if isinstance(one, Window)), None)
     known = regions.sidebands(events.resonance) if events.label is None else events.label == 0
     values: dict[str, Any] = {
         "method": ensemble.config.method,
@@ -142,16 +164,19 @@ def judge(
         "n_sidebands": int(regions.sidebands(events.resonance).sum()),
         "n_outside_fitted_range": ensemble.outside(events),
         **found,
-        "p_value": counts[0]["p_value"] if counts else None,
-        "significance": counts[0]["significance"] if counts else None,
-        "cuts": counts,
+        "p_value": None if best is None else best.p_value,
+        "significance": None if best is None else best.significance,
+        "bump_hunt": [
+            {"efficiency": cut, **(one.to_dict() if isinstance(one, Window) else {"failed": one})} for cut, one in hunts
+        ],
+        "counts": counts,
         **sculpting(events.resonance[known], scores[known] >= -np.log10(first), regions),
     }
     if events.label is not None:
         truth = events.label[inside]
         if truth.any() and (truth == 0).sum() >= merit.FEWEST_BACKGROUND:
             values |= merit.figures_of_merit(scores[inside], truth, seed=seed)
-    return values, sample
+    return Judged(values, sample, hunts)
 
 
 def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
@@ -223,30 +248,6 @@ def write_scores(path: Path, scores: Array, events: Events, regions: Regions, en
     about = {"score": "-log10 of the share of background that scores as high"}
     with writer(path, [Field(name, dtype=values.dtype) for name, values in columns.items()], attributes=about) as table:
         table.extend(columns)
-
-
-def _report(
-    folder: RunFolder,
-    scores: Array,
-    events: Events,
-    regions: Regions,
-    ensemble: Ensemble,
-    metrics: dict[str, Any],
-    sample: Closure | None,
-) -> None:
-    from hepflows.applications.anomaly.report import write_report
-
-    write_report(
-        folder / "report.html",
-        scores=scores,
-        events=events,
-        regions=regions,
-        metrics=metrics,
-        efficiencies=ensemble.config.verdict.efficiencies,
-        sample=sample,
-        histories=folder.read_history(),
-        manifest=folder.manifest,
-    )
 
 
 def _finite(regions: Regions) -> list[float | None]:

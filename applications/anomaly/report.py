@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hepflows.applications.anomaly import report_pictures as pictures
+from hepflows.applications.anomaly.bumphunt import Window
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.metrics import FEWEST_BACKGROUND, curve
 from hepflows.applications.anomaly.regions import Regions
@@ -26,8 +27,8 @@ def write_report(
     events: Events,
     regions: Regions,
     metrics: Mapping[str, Any],
-    efficiencies: Sequence[float],
     sample: Closure | None,
+    hunts: Sequence[tuple[float, Window | str]],
     histories: Mapping[str, History],
     manifest: Mapping[str, Any],
 ) -> None:
@@ -45,7 +46,7 @@ def write_report(
     tone, title, text = verdict(metrics)
     report.notice(text, tone, title=title)
     report.cards(cards(metrics))
-    _cuts(report, metrics, scores, events, regions, efficiencies, axis)
+    _cuts(report, metrics, scores, events, regions, hunts, axis)
     _truth(report, metrics, scores, events, regions)
     if sample is not None:
         _background(report, metrics, sample, events, scores, regions)
@@ -54,16 +55,13 @@ def write_report(
 
 
 def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
-    """A colour, a few words and a sentence about the first cut."""
+    """A colour, a few words and a sentence: what stands against the p-value of the first cut, or what it says."""
     z, p, closure = metrics["significance"], metrics["p_value"], metrics["auc_sideband"]
     if z is None:
-        return (
-            "note",
-            "No significance.",
-            "This method draws no background, or events have weights: the scores stand without a count.",
-        )
-    floor, error = metrics["auc_sideband_floor"], metrics["auc_sideband_std"]
-    if closure - floor > 3 * error and closure > 0.51:
+        failed = next((one["failed"] for one in metrics["bump_hunt"] if "failed" in one), "events have weights")
+        return "note", "No significance.", f"The scores stand, but there is no p-value: {failed}."
+    floor = metrics["auc_sideband_floor"]
+    if closure is not None and closure - floor > 3 * metrics["auc_sideband_std"] and closure > 0.51:
         text = (
             f"The sampled background can be told from the real one in the sidebands (AUC {closure:.3f}, floor {floor:.3f}): "
             "train the density longer or on more events before you believe a p-value."
@@ -75,10 +73,13 @@ def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
             f"The cut lets more background pass in the signal region than beside it, by {bump:.1f} standard deviations."
         )
         return "warning", "The cut makes a bump.", text
-    cut = metrics["cuts"][0]
+    cut = metrics["bump_hunt"][0]
+    if cut["sideband_p_value"] < 0.01:
+        text = f"The fit does not describe the sidebands (p = {cut['sideband_p_value']:.2g}): choose another verdict.function."
+        return "warning", "Sidebands not fitted.", text
     text = (
         f"{cut['observed']} events pass the cut at background efficiency {cut['efficiency']:g}, {cut['expected']:.1f} ± "
-        f"{cut['expected_std']:.1f} are expected: p = {p:.2g} in this window alone."
+        f"{cut['expected_std']:.1f} are expected from the sidebands: p = {p:.2g} in this window alone."
     )
     return (
         ("good", f"Excess of {z:.1f} standard deviations.", text)
@@ -116,32 +117,82 @@ def _cuts(
     scores: Array,
     events: Events,
     regions: Regions,
-    efficiencies: Sequence[float],
+    hunts: Sequence[tuple[float, Window | str]],
     axis: str,
 ) -> None:
-    report.section("Cuts on the score")
-    if metrics["cuts"]:
-        rows = [
-            [
-                f"{cut['efficiency']:g}",
-                f"{cut['observed']:,}",
-                "–" if cut["expected"] is None else f"{cut['expected']:.1f} ± {cut['expected_std']:.1f}",
-                "–" if cut["significance"] is None else f"{cut['significance']:+.2f}",
-                "–" if cut["p_value"] is None else f"{cut['p_value']:.2g}",
-            ]
-            for cut in metrics["cuts"]
-        ]
-        report.table(
-            ["background efficiency", "observed", "expected", "significance", "p-value"],
-            rows,
-            caption="Counts in the signal region. The expectation is that of the sampled background, without a fit; its error "
-            "is how far samples and real events differ in the sidebands. One window, no look-elsewhere correction.",
-        )
+    report.section("Bump hunt")
     passed = [("all events", np.ones(len(events), dtype=bool))]
-    passed += [(f"background efficiency {one:g}", scores >= -np.log10(one)) for one in efficiencies]
+    passed += [(f"background efficiency {cut:g}", scores >= -np.log10(cut)) for cut, _ in hunts]
     figure = pictures.spectrum(events.resonance, passed, regions, label=axis)
-    report.figures(
-        [Picture(figure, "The signal region is shaded.", title="Spectrum.", alt="spectrum of the resonant variable")]
+    shown = [
+        Picture(figure, "The signal region is shaded.", title="Spectrum.", alt="spectrum of the resonant variable")
+    ]
+    rows = []
+    for cut, one in hunts:
+        if isinstance(one, str):
+            report.paragraph(f"No fit at background efficiency {cut:g}: {one}.")
+            continue
+        rows.append(_row(cut, one))
+        caption = f"{one.shape.family} with {one.shape.parameters} parameters, fitted beside the window (p = {one.sideband_p_value:.2g})."
+        shown.append(
+            Picture(
+                pictures.fitted(one, label=axis),
+                caption,
+                title=f"Fit at {cut:g}.",
+                alt="spectrum with the fit of the sidebands",
+            )
+        )
+    header = [
+        "background efficiency",
+        "observed",
+        "expected",
+        "significance",
+        "p-value",
+        "p-value, toys",
+        "95 % CLs limit",
+    ]
+    if rows:
+        report.table(
+            header,
+            rows,
+            caption="Events of the signal region against a smooth function fitted to the sidebands, after the cut. One window, no "
+            "look-elsewhere correction; the limit is a number of signal events that pass the cut.",
+        )
+    report.figures(shown)
+    _counts(report, metrics)
+
+
+def _row(cut: float, one: Window) -> list[str]:
+    return [
+        f"{cut:g}",
+        f"{one.observed:,}",
+        f"{one.expected:.1f} ± {one.expected_std:.1f}",
+        f"{one.significance:+.2f}",
+        f"{one.p_value:.2g}",
+        "–" if one.p_toys is None else f"{one.p_toys:.2g}",
+        f"{one.limit:.1f}",
+    ]
+
+
+def _counts(report: Report, metrics: Mapping[str, Any]) -> None:
+    counts = [one for one in metrics["counts"] if one["expected"] is not None]
+    if not counts:
+        return
+    report.heading("Without a fit")
+    report.table(
+        ["background efficiency", "observed", "expected", "significance", "p-value"],
+        [
+            [
+                f"{one['efficiency']:g}",
+                f"{one['observed']:,}",
+                f"{one['expected']:.1f} ± {one['expected_std']:.1f}",
+                f"{one['significance']:+.2f}",
+                f"{one['p_value']:.2g}",
+            ]
+            for one in counts
+        ],
+        caption="The expectation is that of the sampled background (arXiv:2411.00085); its error is how far samples and real events "
+        "differ in the sidebands after the same cut.",
     )
 
 

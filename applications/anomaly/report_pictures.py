@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepflows.applications.anomaly.bumphunt import Window
+from hepflows.applications.anomaly.bumphunt.spectrum import aligned
 from hepflows.applications.anomaly.events import Array
 from hepflows.applications.anomaly.metrics import FEWEST_BACKGROUND, Curve
 from hepflows.applications.anomaly.regions import Regions
@@ -34,7 +36,8 @@ def spectrum(m: Array, passed: Sequence[tuple[str, Any]], regions: Regions, *, l
     """
     figure = style.new_figure(5.4, 4.0 + style.legend_room([name for name, _ in passed], 52))
     axes = figure.subplots()
-    edges = window_edges(m, regions, bins)
+    kept = m[(m >= regions.start) & (m <= regions.stop)]
+    edges = aligned(float(kept.min()), float(kept.max()), regions, bins)
     for index, (name, rows) in enumerate(passed):
         counts = np.histogram(m[rows], edges)[0]
         look: dict[str, Any] = {"color": style.REFERENCE_LINE} if index == 0 else style.sample_style(index - 1)
@@ -54,17 +57,38 @@ def spectrum(m: Array, passed: Sequence[tuple[str, Any]], regions: Regions, *, l
     return figure
 
 
-def window_edges(m: Array, regions: Regions, bins: int) -> Array:
-    """Equal bins over the data of which some borders are the edges of the window.
+@style.styled
+def fitted(window: Window, *, label: str) -> Figure:
+    """Draw a spectrum with the fit of its sidebands, and below it the pulls (n - b) / sqrt(b).
 
-    >>> window_edges(np.array([2.0, 5.0]), Regions(3.0, 4.0), 6)
-    array([2. , 2.5, 3. , 3.5, 4. , 4.5, 5. ])
+    Args:
+        window: what a bump hunt found.
+        label: of the horizontal axis.
     """
-    low, high = max(float(m.min()), regions.start), min(float(m.max()), regions.stop)
-    width = regions.high - regions.low
-    step = width / max(1, round(width / ((high - low) / bins)))
-    below, above = int(np.ceil((regions.low - low) / step)), int(np.ceil((high - regions.low) / step))
-    return np.asarray(regions.low + step * np.arange(-below, above + 1), dtype=np.float64)
+    figure = style.new_figure(5.4, 4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    spectrum, centres = window.spectrum, window.spectrum.centres
+    shown = spectrum.counts > 0
+    upper.errorbar(
+        centres[shown], spectrum.counts[shown], np.sqrt(spectrum.counts[shown]), fmt="o", markersize=3, linewidth=0.9,
+        color=style.REFERENCE_LINE, label="events that pass",
+    )  # fmt: skip
+    upper.plot(
+        centres,
+        window.background,
+        label=f"{window.shape.family}, {window.shape.parameters} parameters",
+        **style.sample_style(0),
+    )
+    pulls = (spectrum.counts - window.background) / np.sqrt(np.maximum(window.background, 1e-9))
+    lower.stairs(pulls, spectrum.edges, baseline=0.0, fill=True, color=style.SAMPLES[0], alpha=0.5)
+    lower.axhline(0.0, color=style.MUTED, linewidth=0.8)
+    for axes in (upper, lower):
+        _shade(axes, window.regions)
+    top = 1.5 * float(max(spectrum.counts.max(), window.background.max()))
+    upper.set(yscale="log", ylabel="events a bin", ylim=(0.3, top))
+    lower.set(xlabel=label, ylabel="pull", xlim=(spectrum.edges[0], spectrum.edges[-1]), ylim=(-4.5, 4.5))
+    style.legend_above(upper, 52)
+    return figure
 
 
 @style.styled

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.anomaly.bumphunt import BumpHunt, Window
 from hepflows.applications.anomaly.config import VerdictConfig
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.kfold import Ensemble
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.applications.anomaly.significance import counting
+from hepflows.errors import DataError, TrainingError
 from hepflows.metrics import ClassifierProtocol, classifier_test
 from hepflows.training.loop import Progress
 from hepflows.training.seeding import derive, numpy_generator
@@ -142,6 +144,21 @@ def _bump(m: Array, passed: NDArray[np.bool_], regions: Regions) -> float | None
     middle = np.array([1.0, float(m[inside].mean() - centre)])
     variance = share * (1 - share) * (1.0 / inside.sum() + middle @ inverse @ middle)
     return float((passed[inside].mean() - middle @ line) / np.sqrt(variance)) if variance > 0 else None
+
+
+def hunted(
+    scores: Array, events: Events, regions: Regions, config: VerdictConfig, *, seed: int
+) -> list[tuple[float, Window | str]]:
+    """The bump hunt after each cut: what it found, or why it could not be done, by background efficiency."""
+    hunt = BumpHunt(config.function, config.bins, config.scale, config.toys)
+    found: list[tuple[float, Window | str]] = []
+    for efficiency in config.efficiencies:
+        m = events.resonance[scores >= -np.log10(efficiency)]
+        try:
+            found.append((efficiency, hunt.test(m, regions, seed=derive(seed, "hunt", str(efficiency)))))
+        except (DataError, TrainingError) as error:
+            found.append((efficiency, str(error)))
+    return found
 
 
 def counted(

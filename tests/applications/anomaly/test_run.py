@@ -70,7 +70,7 @@ def test_a_run_leaves_what_was_promised(events: Path, run: Path) -> None:
         assert np.isfinite(file["score"][:]).all()
         assert set(np.unique(file["fold"][:])) == {0, 1}
     report = (run / "report.html").read_text()
-    for text in ("Verdict", "Cuts on the score", "Significance improvement", "mJ1"):
+    for text in ("Verdict", "Bump hunt", "Without a fit", "Significance improvement", "mJ1"):
         assert text in report
     assert not list(run.glob("checkpoint_*"))
 
@@ -190,7 +190,8 @@ def test_one_feature_and_a_method_without_samples(
     assert anomaly(monkeypatch, *search(events, tmp_path / "one", "--method", "cwola", features="dmJ")) == 0
     metrics = json.loads((tmp_path / "one/metrics.json").read_text())
     assert metrics["auc_sideband"] is None
-    assert metrics["p_value"] is None
+    assert metrics["counts"][0]["expected"] is None
+    assert 0 <= metrics["p_value"] <= 1
     assert metrics["auc"] > 0.8
 
 
@@ -200,3 +201,36 @@ def test_what_cannot_be_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert anomaly(monkeypatch, "simulate", "--background", 100, "--window", "3.3:3.7", "-o", tmp_path / "b.csv") == 0
     assert column(tmp_path / "b.csv", "label").sum() == 0
     assert column(tmp_path / "b.csv", "mJJ").min() > 3.3
+
+
+def test_a_scan_slides_over_the_spectrum(events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [
+        "scan", events, "--out", tmp_path / "scan", "--units", "TeV", "--resonance", "mJJ", "--features", "dmJ,tau21_1",
+        "--windows", "2.9:3.7:0.4:0.4", "--preset", "quick", "--method", "cwola", "--set", "classifier.iterations=20",
+    ]  # fmt: skip
+    assert anomaly(monkeypatch, *arguments) == 0
+    found = json.loads((tmp_path / "scan/scan.json").read_text())
+    assert [row["window"] for row in found["windows"]] == [[2.9, 3.3], [3.3, 3.7]]
+    assert found["windows"][1]["significance"] > 3 > abs(found["windows"][0]["significance"])
+    best = found["windows"][1]["p_value"]
+    assert best < found["global_p_value"] <= 2 * best
+
+
+@pytest.mark.parametrize("text", ["2.9:3.7", "a:b:c", "2.9:3.7:1.0", "2.9:3.7:0.4:0"])
+def test_windows_that_are_none(events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert (
+        anomaly(
+            monkeypatch,
+            "scan",
+            events,
+            "--out",
+            tmp_path / "s",
+            "--resonance",
+            "mJJ",
+            "--features",
+            "dmJ",
+            "--windows",
+            text,
+        )
+        == 2
+    )
