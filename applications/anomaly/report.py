@@ -105,7 +105,9 @@ def cards(metrics: Mapping[str, Any]) -> list[Card]:
         found.append(Card("largest SIC", f"{metrics['max_sic']:.1f} ± {metrics['max_sic_std']:.1f}", remark))
         found.append(Card("AUC, signal region", f"{metrics['auc']:.3f} ± {metrics['auc_std']:.3f}", "labelled events"))
     if metrics["sculpting_p_value"] is not None:
-        remark = f"bump {metrics['sculpting_bump']:+.1f}, {metrics['n_sculpting']:,} background events pass"
+        bump = metrics["sculpting_bump"]
+        where = "sidebands" if bump is None else f"bump {bump:+.1f}"
+        remark = f"{where}, {metrics['n_sculpting']:,} background events pass"
         found.append(Card("sculpting, p-value", f"{metrics['sculpting_p_value']:.2g}", remark))
     found.append(Card("training", f"{metrics['train_seconds']:.0f} s", f"{metrics['n_events']:,} events"))
     return found
