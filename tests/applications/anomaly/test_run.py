@@ -70,7 +70,7 @@ def test_a_run_leaves_what_was_promised(events: Path, run: Path) -> None:
         assert np.isfinite(file["score"][:]).all()
         assert set(np.unique(file["fold"][:])) == {0, 1}
     report = (run / "report.html").read_text()
-    for text in ("Verdict", "Bump hunt", "Without a fit", "Significance improvement", "mJ1"):
+    for text in ("Verdict", "What stands out", "Bump hunt", "Without a fit", "Significance improvement", "mJ1"):
         assert text in report
     assert not list(run.glob("checkpoint_*"))
 
