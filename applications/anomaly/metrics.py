@@ -76,7 +76,7 @@ def curve(scores: Array, labels: NDArray[Any]) -> Curve:
     Example:
         >>> rng = np.random.default_rng(0)
         >>> found = curve(np.r_[rng.uniform(0, 1, 10_000), rng.uniform(0.9, 1, 1000)], np.repeat([0, 1], [10_000, 1000]))
-        >>> found.background[0], round(found.sic_at(0.1), 1)  # the exact value is 1 / sqrt(0.1) = 3.16
+        >>> float(found.background[0]), round(found.sic_at(0.1), 1)  # the exact value is 1 / sqrt(0.1) = 3.16
         (0.0025, 3.2)
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels)

@@ -157,7 +157,7 @@ def _found(report: Report, scores: Array, events: Events, regions: Regions) -> N
             {"highest scores": events.features[most, i]},
             bins=np.linspace(low, high, 31),
             label=name,
-            reference_name="signal region",
+            reference_name="all",
             ylabel="fraction of events",
             ratio_range=(0.0, 6.0),
         )

@@ -69,7 +69,7 @@ def fit(spectrum: Spectrum, regions: Regions, shape: Shape, signal: float | None
         >>> regions, edges = Regions(3.0, 4.0), np.linspace(2.0, 5.0, 31)
         >>> truth = 1e4 * np.exp(-2 * edges[:-1])
         >>> found = fit(Spectrum(edges, truth), regions, Shape("exponential", 2))
-        >>> round(found.window / truth[10:20].sum(), 6), round(found.deviance, 6)
+        >>> round(float(found.window / truth[10:20].sum()), 6), round(found.deviance, 6)
         (1.0, 0.0)
     """
     inside = spectrum.inside(regions)

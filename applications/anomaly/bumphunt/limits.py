@@ -10,6 +10,8 @@ with :math:`\tilde q_{\mu,A}` that of the data that background alone would give 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hepflows.applications.anomaly.bumphunt.likelihood import Fit, fit
@@ -28,22 +30,52 @@ def upper_limit(spectrum: Spectrum, regions: Regions, free: Fit, *, level: float
     """
     from scipy.optimize import brentq
 
-    none = fit(spectrum, regions, free.shape, signal=0.0)
-    asimov = spectrum.with_counts(none.background)
     observed = float(spectrum.counts[spectrum.inside(regions)].sum())
-    # the signal cannot be negative: the best fit is then the one without
-    best = free.deviance if observed > free.window else none.deviance
     estimate = max(observed - free.window, 0.0)
-
-    def excess(signal: float) -> float:
-        q = max(fit(spectrum, regions, free.shape, signal).deviance - best, 0.0) if signal > estimate else 0.0
-        return cls(q, max(fit(asimov, regions, free.shape, signal).deviance, 0.0)) - (1.0 - level)
-
-    width = np.sqrt(max(observed, 1.0) + free.window_std**2)
+    at = Exclusion.of(spectrum, regions, free)
+    width = float(np.sqrt(max(observed, 1.0) + free.window_std**2))
     high = estimate + 2.0 * width
-    while excess(high) > 0:
+    while at.cls(high) > 1.0 - level:
         high = estimate + 2.0 * (high - estimate)
-    return float(brentq(excess, estimate + 1e-6 * width, high, rtol=1e-6))
+    return float(brentq(lambda signal: at.cls(signal) - (1.0 - level), estimate + 1e-6 * width, high, rtol=1e-6))
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """How well a spectrum excludes signals.
+
+    Args:
+        spectrum: the counts.
+        regions: the window.
+        free: the fit of the sidebands.
+        asimov: the counts that background alone would give on average.
+        estimate: the most likely signal, not negative.
+        best: deviance of the same.
+    """
+
+    spectrum: Spectrum
+    regions: Regions
+    free: Fit
+    asimov: Spectrum
+    estimate: float
+    best: float
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, regions: Regions, free: Fit) -> Exclusion:
+        """From the fit of the sidebands."""
+        none = fit(spectrum, regions, free.shape, signal=0.0)
+        excess = float(spectrum.counts[spectrum.inside(regions)].sum()) - free.window
+        # the signal cannot be negative: the best fit is then the one without
+        best = free.deviance if excess > 0 else none.deviance
+        return cls(spectrum, regions, free, spectrum.with_counts(none.background), max(excess, 0.0), best)
+
+    def cls(self, signal: float) -> float:
+        """CLs of a number of signal events in the window."""
+        if signal <= self.estimate:
+            q = 0.0
+        else:
+            q = max(fit(self.spectrum, self.regions, self.free.shape, signal).deviance - self.best, 0.0)
+        return cls(q, max(fit(self.asimov, self.regions, self.free.shape, signal).deviance, 0.0))
 
 
 def cls(q: float, q_asimov: float) -> float:

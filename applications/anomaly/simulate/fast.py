@@ -138,7 +138,7 @@ def signal_events(background: int, s_over_b: float) -> int:
     """How many signal events give a signal-to-background ratio in the signal region of 3.3 to 3.7 TeV.
 
     >>> signal_events(1_000_000, 0.006)
-    753
+    759
     """
     low, high = SIGNAL_REGION
     inside = (np.exp(-low / FALL) - np.exp(-high / FALL)) / (np.exp(-LOW / FALL) - np.exp(-HIGH / FALL))
