@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Replace one value, for example density.blocks=4; repeatable.", show_default=False),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Folds at the same time, each in a process of one thread; all cores where not given.", min=1),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 Output = Annotated[
@@ -85,6 +90,7 @@ def run(
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Learn the background from the sidebands, score every event, judge and write a report.
@@ -106,6 +112,7 @@ def run(
             background=background,
             resume=resume,
             overwrite=overwrite,
+            jobs=_jobs(jobs),
         )
     console.table(_rows(metrics))
     console.say(f"report: {out / 'report.html'}")
@@ -133,6 +140,7 @@ def scan(
     seed: Seed = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Search in sliding windows: a run each, then local and global significance.
@@ -152,6 +160,7 @@ def scan(
             seed,
             resume=resume,
             overwrite=overwrite,
+            jobs=_jobs(jobs),
         )
     for row in found["windows"]:
         low, high = row["window"]
@@ -223,6 +232,13 @@ def _config(preset: str, settings: list[str] | None, method: str | None) -> Sear
     from hepflows.applications.anomaly.config import load_config
 
     return load_config(preset, [*(settings or []), *([] if method is None else [f"method={method}"])])
+
+
+def _jobs(jobs: int | None) -> int:
+    if jobs is not None:
+        return jobs
+    # a batch system may grant fewer cores than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _use(threads: int | None) -> None:

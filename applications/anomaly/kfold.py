@@ -13,8 +13,9 @@ from torch import Tensor
 from hepflows.applications.anomaly.config import SearchConfig, validate
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.methods import Method, build
+from hepflows.applications.anomaly.parallel import fit_folds
 from hepflows.applications.anomaly.regions import Regions
-from hepflows.errors import CheckpointError, DataError
+from hepflows.errors import CheckpointError, ConfigError, DataError
 from hepflows.training.checkpoint import load_tensors, save_tensors
 from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import derive, numpy_generator
@@ -137,6 +138,7 @@ def cross_fit(
     seed: int,
     background: Events | None = None,
     folder: Path | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Ensemble:
     """Fit one method a fold, on the events of all other folds.
@@ -148,6 +150,7 @@ def cross_fit(
         seed: repeats everything.
         background: more events known to be background, see `Method.fit`.
         folder: where a finished fold, and a flow that is being trained, keep their state: a later call goes on from there.
+        jobs: processes, of one thread each, that fit folds at the same time; more than one needs a folder.
         progress: called after every step.
 
     Raises:
@@ -162,34 +165,65 @@ def cross_fit(
         >>> ensemble.score_held_out(events).shape
         (2000,)
     """
-    fold = folds_of(len(events), config.folds, seed)
-    methods: list[Method] = []
-    histories: dict[str, History] = {}
-    for index in range(config.folds):
-        training, method = events[fold != index], build(config)
-        done = None if folder is None else folder / f"checkpoint_fold{index}.safetensors"
-        if done is not None and done.exists():
-            tensors, header = load_tensors(done)
+    learn = _Folds(events, regions, config, seed, background, folder)
+    pending = [index for index in range(config.folds) if not learn.done(index)]
+    if jobs > 1 and len(pending) > 1:
+        if folder is None:
+            message = "folds in several processes come back as files: give a folder, or jobs=1"
+            raise ConfigError(message)
+        fit_folds(learn, pending, jobs, progress)
+    methods = [learn.method(index, progress) for index in range(config.folds)]
+    histories = {
+        f"{name} {index + 1}": history
+        for index, method in enumerate(methods)
+        for name, history in method.histories.items()
+    }
+    return Ensemble(config, methods, seed, len(events), histories)
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """Fits single folds, and keeps each in a file of the folder, if there is one."""
+
+    events: Events
+    regions: Regions
+    config: SearchConfig
+    seed: int
+    background: Events | None
+    folder: Path | None
+
+    def __call__(self, index: int) -> None:
+        """In a process of its own."""
+        self.method(index, None)
+
+    def done(self, index: int) -> bool:
+        return self.folder is not None and (self.folder / f"checkpoint_fold{index}.safetensors").exists()
+
+    def method(self, index: int, progress: Progress | None) -> Method:
+        """The method of a fold: read where it is there, else fitted."""
+        method = build(self.config)
+        path = None if self.folder is None else self.folder / f"checkpoint_fold{index}.safetensors"
+        if path is not None and path.exists():
+            tensors, header = load_tensors(path)
             method.restore(tensors, header["method"])
             method.histories = {name: History(**values) for name, values in header["histories"].items()}
-        else:
-            method.fit(
-                training,
-                regions,
-                seed=derive(seed, "fold", index),
-                background=background,
-                checkpoints=None if folder is None else folder / f"checkpoint_fold{index}",
-                progress=None if progress is None else _Part(progress, index, config.folds),
-            )
-            if done is not None:
-                tensors, state = method.state()
-                kept = {name: vars(history) for name, history in method.histories.items()}
-                save_tensors(done, tensors, {"method": state, "histories": kept})
-                for flow in done.parent.glob(f"checkpoint_fold{index}_*.safetensors"):
-                    flow.unlink()
-        methods.append(method)
-        histories |= {f"{name} {index + 1}": history for name, history in method.histories.items()}
-    return Ensemble(config, methods, seed, len(events), histories)
+            return method
+        fold = folds_of(len(self.events), self.config.folds, self.seed)
+        method.fit(
+            self.events[fold != index],
+            self.regions,
+            seed=derive(self.seed, "fold", index),
+            background=self.background,
+            checkpoints=None if path is None else path.with_suffix(""),
+            progress=None if progress is None else _Part(progress, index, self.config.folds),
+        )
+        if path is not None:
+            tensors, state = method.state()
+            kept = {name: vars(history) for name, history in method.histories.items()}
+            save_tensors(path, tensors, {"method": state, "histories": kept})
+            for flow in path.parent.glob(f"{path.stem}_*.safetensors"):
+                flow.unlink()
+        return method
 
 
 class _Part:

@@ -40,6 +40,7 @@ def run(
     background: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Learn, score every event by models that have not seen it, judge and report; finished folds are not repeated.
 
@@ -53,6 +54,7 @@ def run(
         background: a file of more events, all of them background, for the idealised and the supervised detector.
         resume: go on with an interrupted run.
         overwrite: replace a run that is there.
+        jobs: processes that fit folds at the same time.
 
     Returns:
         What stands in ``metrics.json``.
@@ -78,7 +80,7 @@ def run(
         "data": [{"name": file.name, "sha256": checksum(file)} for file in (path, background) if file is not None],
     }
     folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
-    ensemble = _trained(folder, events, regions, config, seed, more, selection)
+    ensemble = _trained(folder, events, regions, config, seed, more, selection, jobs)
     scores = ensemble.score_held_out(events)
     write_scores(folder / "scores.hdf5", scores, events, regions, ensemble)
     judged = judge(scores, events, regions, ensemble, seed)
@@ -106,6 +108,7 @@ def _trained(
     seed: int,
     background: Events | None,
     selection: Selection,
+    jobs: int,
 ) -> Ensemble:
     """The models of the run, or those that it has already."""
     model = folder / "model.safetensors"
@@ -114,7 +117,7 @@ def _trained(
     started = time.monotonic()
     with console.progress(f"training {config.method}") as update:
         ensemble = cross_fit(
-            events, regions, config, seed=seed, background=background, folder=folder.path, progress=update
+            events, regions, config, seed=seed, background=background, folder=folder.path, jobs=jobs, progress=update
         )
     spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
     folder.note(train_seconds=round(spent, 2))

@@ -52,6 +52,7 @@ def scan(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Run a search in every window, each in a folder of its own, and write ``scan.json``.
 
@@ -67,6 +68,7 @@ def scan(
         seed: everything random follows from it.
         resume: go on with an interrupted scan.
         overwrite: replace a scan that is there.
+        jobs: processes that fit folds at the same time.
     """
     from scipy.stats import norm
 
@@ -74,7 +76,9 @@ def scan(
     for regions in places:
         name = f"{regions.low:g}_{regions.high:g}"
         console.say(f"window {regions.low:g} to {regions.high:g}")
-        metrics = pipeline.run(path, out / name, selection, regions, config, seed, resume=resume, overwrite=overwrite)
+        metrics = pipeline.run(
+            path, out / name, selection, regions, config, seed, resume=resume, overwrite=overwrite, jobs=jobs
+        )
         cut = metrics["bump_hunt"][0] if metrics["bump_hunt"] else {}
         rows.append(
             {

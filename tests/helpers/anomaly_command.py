@@ -30,5 +30,5 @@ def search(path: Path, out: Path, *more: object, features: str = ",".join(FEATUR
     return [
         "run", path, "--out", out, "--units", "TeV", "--resonance", "mJJ", "--features", features,
         "--signal-region", ":".join(map(str, SIGNAL_REGION)), "--preset", "quick",
-        "--set", "density.training.epochs=2", "--set", "classifier.iterations=20", *more,
+        "--jobs", 1, "--set", "density.training.epochs=2", "--set", "classifier.iterations=20", *more,
     ]  # fmt: skip

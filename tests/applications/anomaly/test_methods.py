@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepflows.applications.anomaly import (
@@ -212,6 +213,23 @@ def test_folds_resume_and_repeat(events: Any, tmp_path: Path) -> None:
         loaded.score_held_out(events[:10])
     with pytest.raises(DataError, match="made for the features"):
         loaded.score(replace(events, names=("a", "b", "c", "d")))
+
+
+def test_folds_in_processes_are_those_of_one(events: Any, tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)  # as in a new process: first weights depend on it
+    settings = config("anode", "density.training.epochs=1", "inner.training.epochs=1")
+    one = cross_fit(events, REGIONS, settings, seed=1)
+    two = cross_fit(events, REGIONS, settings, seed=1, folder=tmp_path, jobs=2)
+    np.testing.assert_array_equal(one.score_held_out(events), two.score_held_out(events))
+    with pytest.raises(ConfigError, match="give a folder"):
+        cross_fit(events, REGIONS, settings, seed=1, jobs=2)
+
+
+@pytest.mark.slow
+def test_an_error_of_a_fold_comes_back_from_its_process(events: Any, tmp_path: Path) -> None:
+    hidden = replace(events, label=None)
+    with pytest.raises(DataError, match="supervised needs labelled events"):
+        cross_fit(hidden, REGIONS, config("supervised"), seed=1, folder=tmp_path, jobs=2)
 
 
 def test_what_cannot_be_configured() -> None:

@@ -210,7 +210,7 @@ def test_what_cannot_be_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_scan_slides_over_the_spectrum(events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = [
         "scan", events, "--out", tmp_path / "scan", "--units", "TeV", "--resonance", "mJJ", "--features", "dmJ,tau21_1",
-        "--windows", "2.9:3.7:0.4:0.4", "--preset", "quick", "--method", "cwola", "--set", "classifier.iterations=20",
+        "--jobs", 1, "--windows", "2.9:3.7:0.4:0.4", "--preset", "quick", "--method", "cwola", "--set", "classifier.iterations=20",
     ]  # fmt: skip
     assert anomaly(monkeypatch, *arguments) == 0
     found = json.loads((tmp_path / "scan/scan.json").read_text())
