@@ -136,8 +136,8 @@ def _counts(report: Report, metrics: Mapping[str, Any]) -> None:
             ]
             for one in counts
         ],
-        caption="The expectation is that of the sampled background (arXiv:2411.00085); its error is how far samples and real events "
-        "differ in the sidebands after the same cut.",
+        caption="The expectation is that of the sampled background (arXiv:2411.00085) times the ratio of real to sampled events that "
+        "pass in the sidebands; the error is that of the ratio, and its difference between both sides.",
     )
 
 

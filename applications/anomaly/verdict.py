@@ -164,10 +164,14 @@ def hunted(
 def counted(
     scores: Array, events: Events, regions: Regions, efficiencies: list[float], sample: Closure | None
 ) -> list[dict[str, float | int | None]]:
-    r"""Cut and count without a fit (arXiv:2411.00085): the samples say how much background passes, :math:`b = \varepsilon N`.
+    r"""Cut and count without a fit (arXiv:2411.00085): the samples say how much background passes.
 
-    The relative error of b is how far samples and real events differ in the sidebands, where both can be counted: the deviation of their
-    ratio from one, or its statistical error where that is larger. A method without samples gives a count and no significance.
+    .. math:: b = \varepsilon N \frac{r_\mathrm{below} + r_\mathrm{above}}{2}, \qquad
+              s^2 = b^2 \Big[ \sigma^2 + \Big( \frac{r_\mathrm{below} - r_\mathrm{above}}{2} \Big)^2 \Big]
+
+    with N events in the signal region and r the ratio of real to sampled events that pass in each sideband, where both can be counted: a
+    classifier that sees what the flow did not learn lets more real events pass. The error is the statistical one of the ratios, and their
+    difference. A method without samples gives a count and no significance.
 
     Args:
         scores: (n,) held-out scores, :math:`-\log_{10}` of the background share.
@@ -182,17 +186,23 @@ def counted(
         cut = -np.log10(efficiency)
         observed = int((scores[inside] >= cut).sum())
         row: dict[str, float | int | None] = {"efficiency": efficiency, "observed": observed}
-        if sample is None:
+        transfer = None if sample is None else _transfer(sample, regions, cut)
+        if transfer is None:
             rows.append({**row, "expected": None, "expected_std": None, "significance": None, "p_value": None})
             continue
-        expected = efficiency * int(inside.sum())
-        error = expected * _mismatch(sample, cut)
+        expected = efficiency * int(inside.sum()) * transfer[0]
+        error = efficiency * int(inside.sum()) * transfer[1]
         rows.append({**row, "expected": expected, "expected_std": error, **counting(observed, expected, error)})
     return rows
 
 
-def _mismatch(sample: Closure, cut: float) -> float:
-    real, drawn = int((sample.real_scores >= cut).sum()), int((sample.drawn_scores >= cut).sum())
-    if real == 0 or drawn == 0:
-        return 1.0
-    return float(max(abs(real / drawn - 1.0), np.sqrt(1.0 / real + 1.0 / drawn)))
+def _transfer(sample: Closure, regions: Regions, cut: float) -> tuple[float, float] | None:
+    """Mean of the ratios of both sidebands and its error; None where nothing passes in one of them."""
+    ratios, variances = [], []
+    for side in (sample.real.resonance <= regions.low, sample.real.resonance >= regions.high):
+        real, drawn = int((sample.real_scores[side] >= cut).sum()), int((sample.drawn_scores[side] >= cut).sum())
+        if real == 0 or drawn == 0:
+            return None
+        ratios.append(real / drawn)
+        variances.append((real / drawn) ** 2 * (1.0 / real + 1.0 / drawn))
+    return float(np.mean(ratios)), float(np.sqrt(sum(variances) / 4 + ((ratios[0] - ratios[1]) / 2) ** 2))

@@ -217,7 +217,7 @@ def test_folds_resume_and_repeat(events: Any, tmp_path: Path) -> None:
 
 def test_folds_in_processes_are_those_of_one(events: Any, tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float32)  # as in a new process: first weights depend on it
-    settings = config("anode", "density.training.epochs=1", "inner.training.epochs=1")
+    settings = config("cwola", "classifier.iterations=5")
     one = cross_fit(events, REGIONS, settings, seed=1)
     two = cross_fit(events, REGIONS, settings, seed=1, folder=tmp_path, jobs=2)
     np.testing.assert_array_equal(one.score_held_out(events), two.score_held_out(events))
