@@ -115,6 +115,7 @@ def run(
             jobs=_jobs(jobs),
         )
     console.table(_rows(metrics))
+    _say_outside(metrics["n_outside_fitted_range"])
     console.say(f"report: {out / 'report.html'}")
 
 
@@ -186,10 +187,7 @@ def score(
     _use(threads)
     n, outside = pipeline.score(model, events, output)
     console.say(f"{n} events in {output}, column {pipeline.SCORE}")
-    if outside:
-        console.say(
-            f"{outside} events have a feature outside of the range that was learnt: they are scored as if at its edge"
-        )
+    _say_outside(outside)
 
 
 @app.command()
@@ -239,6 +237,13 @@ def _jobs(jobs: int | None) -> int:
         return jobs
     # a batch system may grant fewer cores than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say_outside(count: int) -> None:
+    if count:
+        console.say(
+            f"{count} events have a feature outside of the range that was learnt: they are scored as if at its edge"
+        )
 
 
 def _use(threads: int | None) -> None:
