@@ -35,14 +35,14 @@ def reading(
     Raises:
         DataError: not a ROOT file, truncated, or a branch is missing, not a column of numbers, of the wrong length.
     """
-    file = _open(path)
+    file = open_file(path)
     with file:
         try:
             reader = Reader(path, file, fields, tree, refuse)
         except HepflowsError:
             raise
         except Exception as error:
-            raise DataError(_damaged(path, error)) from error
+            raise DataError(damaged(path, error)) from error
         yield reader
 
 
@@ -52,15 +52,15 @@ def contents(path: Path, hint: Collection[str]) -> Contents:
     Raises:
         DataError: not a ROOT file, truncated, or without a tree.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         try:
-            tree = _find_tree(path, file, list(hint), None)
+            tree = find_tree(path, file, list(hint), None)
             rows = (int(tree.num_entries),)
-            return Contents("branch", dict.fromkeys(tree.keys(recursive=False), rows), _metadata(file))
+            return Contents("branch", dict.fromkeys(tree.keys(recursive=False), rows), metadata_of(file))
         except HepflowsError:
             raise
         except Exception as error:
-            raise DataError(_damaged(path, error)) from error
+            raise DataError(damaged(path, error)) from error
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ class Reader:
     def __init__(self, path: Path, file: Any, fields: Sequence[Field], tree: str | None, refuse: Refuse | None) -> None:
         self._path = path
         required = [field.name for field in fields if field.required]
-        self._tree = _find_tree(path, file, required, tree)
+        self._tree = find_tree(path, file, required, tree)
         names = set(self._tree.keys(recursive=False))
         refusal = refuse(names) if refuse else None
         if refusal:
@@ -108,7 +108,7 @@ class Reader:
         self._branches = [field.name for field in fields if field.name in names]
         self.rows = int(self._tree.num_entries)
         self._check_branches()
-        self.attributes = _metadata(file)
+        self.attributes = metadata_of(file)
 
     def iterate(self, *, chunk: int, stop: int | None = None) -> Iterator[dict[str, Array]]:
         """Yield {branch: (rows,)} of at most ``chunk`` rows, up to row ``stop``.
@@ -148,9 +148,7 @@ class Reader:
             raise DataError(message)
         for name in self._branches:
             branch = self._tree[name]
-            interpretation = branch.interpretation
-            scalar = isinstance(interpretation, uproot.AsDtype) and not interpretation.to_dtype.shape
-            if not scalar or interpretation.to_dtype.kind not in "fiu":
+            if not is_scalar(branch.interpretation):
                 found = f"branch {name!r} is of type {branch.typename!r} instead of one number an entry"
                 message = f"{self._path}: {found}: store it as double"
                 raise DataError(message)
@@ -206,7 +204,14 @@ class Writer:
         self._waiting, self._waiting_rows = [], 0
 
 
-def _open(path: Path) -> Any:
+def is_scalar(interpretation: Any) -> bool:
+    """Whether a branch holds one number an entry."""
+    plain = isinstance(interpretation, uproot.AsDtype) and not interpretation.to_dtype.shape
+    return plain and interpretation.to_dtype.kind in "fiub"
+
+
+def open_file(path: Path) -> Any:
+    """The file, complete and closed by whoever asked for it."""
     if not path.exists():
         message = f"the file {path} does not exist: check its name"
         raise DataError(message)
@@ -222,7 +227,7 @@ def _open(path: Path) -> Any:
         if content and content != "a ROOT file":
             message = f"{path} is no ROOT file but {content}: give it its right name, or make or download it again"
         else:
-            message = _damaged(path, error)
+            message = damaged(path, error)
         raise DataError(message) from error
     if not complete:
         file.close()
@@ -233,7 +238,8 @@ def _open(path: Path) -> Any:
     return file
 
 
-def _metadata(file: Any) -> dict[str, str]:
+def metadata_of(file: Any) -> dict[str, str]:
+    """The texts kept beside the tree."""
     if file.classnames(recursive=False, cycle=False).get(METADATA) != "TObjString":
         return {}
     try:
@@ -243,7 +249,7 @@ def _metadata(file: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _find_tree(path: Path, file: Any, required: Sequence[str], wanted: str | None) -> Any:
+def find_tree(path: Path, file: Any, required: Sequence[str], wanted: str | None) -> Any:
     """The tree called ``wanted``, or else the only one with all required branches, or else the nearest to it."""
     objects = file.classnames(cycle=False)
     names = [name for name, kind in objects.items() if kind in ("TTree", "TNtuple", "TNtupleD")]
@@ -275,7 +281,8 @@ def _some(names: set[str]) -> str:
     )
 
 
-def _damaged(path: Path, error: BaseException) -> str:
+def damaged(path: Path, error: BaseException) -> str:
+    """A sentence about a file that uproot stumbled over."""
     return f"{path} is no readable ROOT file: {_again(error)}"
 
 

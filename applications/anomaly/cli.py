@@ -1,0 +1,290 @@
+"""``hepflows anomaly ...``: arguments in, the functions of the package called, a few lines out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hepflows import console
+
+if TYPE_CHECKING:
+    from hepflows.applications.anomaly.config import SearchConfig
+    from hepflows.applications.anomaly.data import Selection
+
+app = typer.Typer(
+    help="Anomaly detection: scores of events and p-values of resonances, without a signal model.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
+Threads = Annotated[
+    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
+]
+
+Events = Annotated[Path, typer.Argument(help="Events: .h5, .hdf5, .root, .csv or .parquet.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
+Resonance = Annotated[str, typer.Option(help="Column of the resonant variable.", show_default=False)]
+Features = Annotated[str, typer.Option(help="Columns of the features: a,b,c.", show_default=False)]
+Units = Annotated[str, typer.Option(help="Unit of the resonant variable, TeV or GeV (or any text, such as mas/yr).")]
+Key = Annotated[str | None, typer.Option(help="HDF5 frame or group, or ROOT tree, where there are several.")]
+Label = Annotated[
+    str, typer.Option(help="Column of the truth (1 signal, 0 background); auto takes 'label' if it is there; none.")
+]
+Weight = Annotated[str | None, typer.Option(help="Column of event weights.")]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="cathode, anode, cwola, lacathode, ranode, idealised or supervised; that of the preset where not given.",
+    ),
+]
+Preset = Annotated[str, typer.Option(help="default, quick, or the path of a YAML file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Replace one value, for example density.blocks=4; repeatable.", show_default=False),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Folds at the same time, each in a process of one thread; all cores where not given.", min=1),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="File to write: .hdf5, .root, .csv or .parquet.", show_default=False)
+]
+
+
+@app.callback()
+def anomaly() -> None:
+    """Anomaly detection: scores of events and p-values of resonances, without a signal model."""
+
+
+@app.command()
+def run(
+    events: Events,
+    out: Out,
+    resonance: Resonance,
+    features: Features,
+    signal_region: Annotated[
+        str, typer.Option(help="low:high of the resonant variable, in the stated unit.", show_default=False)
+    ],
+    sidebands: Annotated[
+        str | None, typer.Option(help="start:stop, outer edges of the sidebands; all data where not given.")
+    ] = None,
+    units: Units = "",
+    key: Key = None,
+    label: Label = "auto",
+    weight: Weight = None,
+    background: Annotated[
+        Path | None, typer.Option(help="More events, all background, for the idealised and supervised detectors.")
+    ] = None,
+    method: MethodName = None,
+    preset: Preset = "default",
+    settings: Settings = None,
+    seed: Seed = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+) -> None:
+    """Learn the background from the sidebands, score every event, judge and write a report.
+
+    Example: `hepflows anomaly run events.h5 --key df --units TeV --resonance mJJ --features mJ1,dmJ,tau21_1,tau21_2
+    --signal-region 3.3:3.7 --method cathode --out runs/lhco`
+    """
+    from hepflows.applications.anomaly import Regions, pipeline
+
+    _use(threads)
+    with _interruptible(out):
+        metrics = pipeline.run(
+            events,
+            out,
+            _selection(resonance, features, units, label, weight, key),
+            Regions.parse(signal_region, sidebands),
+            _config(preset, settings, method),
+            seed,
+            background=background,
+            resume=resume,
+            overwrite=overwrite,
+            jobs=_jobs(jobs),
+        )
+    console.table(_rows(metrics))
+    _say_outside(metrics["n_outside_fitted_range"])
+    console.say(f"report: {out / 'report.html'}")
+
+
+@app.command()
+def scan(
+    events: Events,
+    out: Out,
+    resonance: Resonance,
+    features: Features,
+    windows: Annotated[
+        str,
+        typer.Option(
+            help="start:stop:width or start:stop:width:step; windows slide by half a width.", show_default=False
+        ),
+    ],
+    units: Units = "",
+    key: Key = None,
+    label: Label = "auto",
+    weight: Weight = None,
+    method: MethodName = None,
+    preset: Preset = "default",
+    settings: Settings = None,
+    seed: Seed = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+) -> None:
+    """Search in sliding windows: a run each, then local and global significance.
+
+    Example: `hepflows anomaly scan events.h5 --windows 2.9:4.1:0.4 --units TeV --resonance mJJ --features mJ1,dmJ --out runs/scan`
+    """
+    from hepflows.applications.anomaly import scan as scanning
+
+    _use(threads)
+    with _interruptible(out):
+        found = scanning.scan(
+            events,
+            out,
+            _selection(resonance, features, units, label, weight, key),
+            scanning.windows(windows),
+            _config(preset, settings, method),
+            seed,
+            resume=resume,
+            overwrite=overwrite,
+            jobs=_jobs(jobs),
+        )
+    for row in found["windows"]:
+        low, high = row["window"]
+        z = "–" if row["significance"] is None else f"{row['significance']:+.2f}"
+        console.say(f"{low:g} to {high:g}: local significance {z}")
+    if found["global_p_value"] is not None:
+        console.say(f"global p-value {found['global_p_value']:.3g} for {found['n_windows']} windows")
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.", show_default=False)],
+    events: Events,
+    output: Output,
+    threads: Threads = None,
+) -> None:
+    """Add a column of scores to a file of events; their order and their columns stay.
+
+    Example: `hepflows anomaly score runs/lhco events.root -o scored.root`
+    """
+    from hepflows.applications.anomaly import pipeline
+
+    _use(threads)
+    n, outside = pipeline.score(model, events, output)
+    console.say(f"{n} events in {output}, column {pipeline.SCORE}")
+    _say_outside(outside)
+
+
+@app.command()
+def simulate(
+    output: Output,
+    background: Annotated[int, typer.Option(help="Background events.", min=0)] = 250_000,
+    signal: Annotated[
+        int | None, typer.Option(help="Signal events; those of --s-over-b where not given.", min=0, show_default=False)
+    ] = None,
+    s_over_b: Annotated[
+        float, typer.Option(help="Signal over background in the signal region of 3.3 to 3.7 TeV.", min=0)
+    ] = 0.006,
+    variant: Annotated[str, typer.Option(help="plain, or correlated: masses that grow with the resonance.")] = "plain",
+    engine: Annotated[str, typer.Option(help="fast: analytic events with a known likelihood ratio.")] = "fast",
+    window: Annotated[
+        str | None, typer.Option(help="low:high in TeV, for more background of the signal region.", show_default=False)
+    ] = None,
+    seed: Seed = 1,
+) -> None:
+    """Simulate labelled events in TeV: `mJJ`, `mJ1`, `dmJ`, `tau21_1`, `tau21_2`, `label`, and the true `log_likelihood_ratio`.
+
+    Example: `hepflows anomaly simulate --engine fast --background 250000 -o events.hdf5`
+    """
+    from hepflows.applications.anomaly.simulate.command import simulate_file
+
+    n = simulate_file(
+        output, background, signal, s_over_b=s_over_b, variant=variant, engine=engine, window=window, seed=seed
+    )
+    console.say(f"{n[0]} background and {n[1]} signal events in {output}")
+
+
+def _selection(resonance: str, features: str, units: str, label: str, weight: str | None, key: str | None) -> Selection:
+    from hepflows.applications.anomaly.data import Selection
+
+    names = tuple(name.strip() for name in features.split(",") if name.strip())
+    return Selection(resonance, names, units=units, label=label, weight=weight, key=key)
+
+
+def _config(preset: str, settings: list[str] | None, method: str | None) -> SearchConfig:
+    from hepflows.applications.anomaly.config import load_config
+
+    return load_config(preset, [*(settings or []), *([] if method is None else [f"method={method}"])])
+
+
+def _jobs(jobs: int | None) -> int:
+    if jobs is not None:
+        return jobs
+    # a batch system may grant fewer cores than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say_outside(count: int) -> None:
+    if count:
+        console.say(
+            f"{count} events have a feature outside of the range that was learnt: they are scored as if at its edge"
+        )
+
+
+def _use(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """The numbers a person looks for first."""
+
+    def text(key: str, digits: int = 3) -> str:
+        value, error = metrics.get(key), metrics.get(f"{key}_std")
+        if value is None:
+            return "–"
+        return f"{value:.{digits}g}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+    names = {
+        "significance": "local significance",
+        "p_value": "p-value",
+        "auc_sideband": "AUC sampled against real sidebands",
+        "auc_sideband_floor": "  floor of the same",
+        "sculpting_p_value": "sculpting, p-value",
+        "max_sic": "largest SIC",
+        "auc": "AUC in the signal region",
+    }
+    return [(title, text(key)) for key, title in names.items() if key in metrics]
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
+        raise typer.Exit(130) from None
+
+
+if __name__ == "__main__":
+    from hepflows import cli
+
+    cli.app.add_typer(app, name="anomaly")
+    cli.main()

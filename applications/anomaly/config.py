@@ -1,0 +1,218 @@
+"""What can be set in a search: the density, the classifier, the method and the verdict. Presets stand in ``configs/``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hepflows.errors import ConfigError
+from hepflows.training.config import Count, TrainingConfig
+
+
+class Section(BaseModel):
+    """A part of a configuration, which takes no names but its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DensityConfig(Section):
+    """A conditional spline flow p(features | resonant variable).
+
+    Attributes:
+        kind: ``coupling``, which trains and samples in one pass each, or ``maf``.
+        blocks: number of bijections.
+        hidden: widths of the hidden layers of each.
+        bins: bins of the rational-quadratic splines.
+        preprocess: ``logit`` (range to (0, 1), logit, standardise) or ``standardise``.
+        validation: share of the events that choose the epoch.
+        training: epochs, optimiser and schedule.
+    """
+
+    kind: Literal["coupling", "maf"] = "coupling"
+    blocks: int = Field(6, ge=1)
+    hidden: list[Count] = [64, 64]
+    bins: int = Field(8, ge=2)
+    preprocess: Literal["logit", "standardise"] = "logit"
+    validation: float = Field(0.1, gt=0, lt=1)
+    training: TrainingConfig = TrainingConfig(
+        epochs=12, batch_size=1024, learning_rate=2e-3, average=0.995, clip_norm=5.0
+    )
+
+
+class ClassifierConfig(Section):
+    """What tells data from background.
+
+    Attributes:
+        kind: ``trees`` (histogram gradient boosting, arXiv:2309.13111) or ``network``.
+        members: trainings, each with its own seed and validation events, whose probabilities are averaged.
+        validation: share of the events that stops each training.
+        iterations: trees: largest number of boosting steps.
+        leaves: trees: largest number of leaves of one tree.
+        patience: trees: steps without improvement before it stops.
+        rate: learning rate; 0.05 for trees and 0.001 for a network where null.
+        hidden: network: widths of the hidden layers.
+        epochs: network: passes over the events.
+        averaged: network: epochs of lowest validation loss whose probabilities are averaged.
+        batch_size: network: events a step.
+    """
+
+    kind: Literal["trees", "network"] = "trees"
+    members: int = Field(8, ge=1)
+    validation: float = Field(0.2, gt=0, lt=1)
+    iterations: int = Field(150, ge=1)
+    leaves: int = Field(31, ge=2)
+    patience: int = Field(10, ge=1)
+    rate: float | None = Field(None, gt=0)
+    hidden: list[Count] = [64, 64, 64]
+    epochs: int = Field(30, ge=1)
+    averaged: int = Field(10, ge=1)
+    batch_size: int = Field(512, ge=1)
+
+
+class SignalConfig(Section):
+    """R-ANODE's density of the signal.
+
+    Attributes:
+        fraction: first value of the signal fraction of the signal region.
+        learn: whether it is learnt, or stays as it is.
+    """
+
+    fraction: float = Field(0.01, gt=0, lt=1)
+    learn: bool = True
+
+
+class VerdictConfig(Section):
+    """How the result is judged.
+
+    Attributes:
+        efficiencies: background efficiencies of the cuts, the first one gives ``p_value`` and ``significance``.
+        function: of the spectrum, ``exponential`` or ``dijet``, see `hepflows.applications.anomaly.bumphunt.functions`.
+        scale: ``dijet``: the collision energy in the unit of the data.
+        bins: of the spectrum.
+        toys: pseudo-experiments of each cut, none where zero.
+        closure_events: at most so many events a class in the classifier test of the sidebands.
+        closure_repeats: trainings of that test.
+    """
+
+    efficiencies: list[float] = [1e-2, 1e-3]
+    function: Literal["exponential", "dijet"] = "exponential"
+    scale: float = Field(13.0, gt=0)
+    bins: int = Field(40, ge=8)
+    toys: int = Field(500, ge=0)
+    closure_events: int = Field(20_000, ge=100)
+    closure_repeats: int = Field(2, ge=1)
+
+
+class SearchConfig(Section):
+    """A search.
+
+    Attributes:
+        preset: where the values come from.
+        method: see ``hepflows.applications.anomaly.methods``.
+        density: of the background, learnt in the sidebands.
+        inner: of the events in the signal region (ANODE), or of the signal (R-ANODE).
+        classifier: see `ClassifierConfig`.
+        signal: see `SignalConfig`.
+        oversampling: background samples for each event in the signal region.
+        null_events: background samples whose scores make the scale, see `hepflows.applications.anomaly.scale.Scale`.
+        strip: CWoLa: width of each adjacent strip, in widths of the signal region.
+        folds: parts of the events, each scored by models that have not seen it.
+        verdict: see `VerdictConfig`.
+    """
+
+    preset: str = "default"
+    method: str = "cathode"
+    density: DensityConfig = DensityConfig()
+    inner: DensityConfig = DensityConfig(
+        blocks=4, training=TrainingConfig(epochs=30, batch_size=512, learning_rate=1e-3, average=0.995, clip_norm=5.0)
+    )
+    classifier: ClassifierConfig = ClassifierConfig()
+    signal: SignalConfig = SignalConfig()
+    oversampling: float = Field(4.0, ge=1)
+    null_events: int = Field(100_000, ge=100)
+    strip: float = Field(0.5, gt=0)
+    folds: int = Field(5, ge=2)
+    verdict: VerdictConfig = VerdictConfig()
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("hepflows.applications.anomaly") / "configs"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(preset: str = "default", settings: list[str] | None = None) -> SearchConfig:
+    """A preset, or a YAML file of your own, with single values replaced.
+
+    Args:
+        preset: one of `presets`, or the path of a YAML file.
+        settings: ``a.b=value`` replacements, values in YAML.
+
+    Raises:
+        ConfigError: no such preset, or a value that cannot be.
+
+    >>> load_config("default", ["density.blocks=2", "method=anode"]).density.blocks
+    2
+    """
+    values = _read(preset)
+    for setting in settings or []:
+        path, separator, text = setting.partition("=")
+        *parents, name = path.strip().split(".")
+        section = values
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                break
+        if not separator or not isinstance(section, dict):
+            message = f"--set {setting}: write it as section.name=value, for example density.blocks=4"
+            raise ConfigError(message)
+        section[name] = yaml.safe_load(text)
+    return validate(values, f"preset {preset}")
+
+
+def validate(values: dict[str, Any], where: str) -> SearchConfig:
+    """Check a configuration; the message names the field.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+    from hepflows.applications.anomaly.methods import METHODS
+
+    try:
+        config = SearchConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
+        raise ConfigError(message) from None
+    if config.method not in METHODS:
+        message = f"{where}: there is no method {config.method!r}: choose one of {', '.join(METHODS)}"
+        raise ConfigError(message)
+    if not config.verdict.efficiencies or not all(0 < one < 1 for one in config.verdict.efficiencies):
+        message = f"{where}: verdict.efficiencies must lie between 0 and 1, got {config.verdict.efficiencies}"
+        raise ConfigError(message)
+    return config
+
+
+def _read(preset: str) -> dict[str, Any]:
+    try:
+        if preset in presets():
+            text = (resources.files("hepflows.applications.anomaly") / "configs" / f"{preset}.yaml").read_text()
+        elif preset.endswith((".yaml", ".yml")):
+            with open(preset) as file:
+                text = file.read()
+        else:
+            message = (
+                f"there is no preset {preset!r}: choose one of {', '.join(presets())}, or give the path of a YAML file"
+            )
+            raise ConfigError(message)
+        values = yaml.safe_load(text) or {}
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{preset}: cannot be read as YAML ({error})"
+        raise ConfigError(message) from None
+    if not isinstance(values, dict):
+        message = f"{preset}: expected a YAML mapping with sections such as density and classifier"
+        raise ConfigError(message)
+    return {"preset": preset, **values}

@@ -1,0 +1,257 @@
+"""The main job: from a file of events to scores, a verdict and a report, and scores of other files by the same models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepflows import console
+from hepflows.applications.anomaly import metrics as merit
+from hepflows.applications.anomaly.bumphunt import Window
+from hepflows.applications.anomaly.config import SearchConfig
+from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_events, read_events, settled
+from hepflows.applications.anomaly.events import Array, Events
+from hepflows.applications.anomaly.kfold import Ensemble, cross_fit
+from hepflows.applications.anomaly.regions import Regions
+from hepflows.applications.anomaly.report import write_report
+from hepflows.applications.anomaly.verdict import Closure, close, closure_test, counted, hunted, sculpting
+from hepflows.errors import ConfigError, DataError
+from hepflows.io import Field, writer
+from hepflows.io.columns import open_columns, write_columns
+from hepflows.training.runs import RunFolder, checksum
+
+SCORE = "anomaly_score"
+"""Name of the column that is added to a file."""
+
+
+def run(
+    path: Path,
+    out: Path,
+    selection: Selection,
+    regions: Regions,
+    config: SearchConfig,
+    seed: int,
+    *,
+    background: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Learn, score every event by models that have not seen it, judge and report; finished folds are not repeated.
+
+    Args:
+        path: the events.
+        out: folder of the run.
+        selection: which columns are what.
+        regions: signal region and sidebands.
+        config: see `SearchConfig`.
+        seed: everything random follows from it.
+        background: a file of more events, all of them background, for the idealised and the supervised detector.
+        resume: go on with an interrupted run.
+        overwrite: replace a run that is there.
+        jobs: processes that fit folds at the same time.
+
+    Returns:
+        What stands in ``metrics.json``.
+
+    Raises:
+        DataError: the file, a column, a value or a region is not what it should be.
+        ConfigError: there is a run already, or another one than the one to be resumed.
+    """
+    selection = settled(path, selection)
+    with console.console.status("reading"):
+        events = read_events(path, selection)
+        # the truth of the extra file is what the user says: background
+        more = None if background is None else read_events(background, selection)
+    regions.check(events.resonance, selection.resonance)
+    console.say(summary(events, regions, selection))
+    identity = {
+        "config": {
+            **config.model_dump(mode="json"),
+            "selection": asdict(selection),
+            "regions": [regions.low, regions.high, *_finite(regions)],
+        },
+        "seed": seed,
+        "data": [{"name": file.name, "sha256": checksum(file)} for file in (path, background) if file is not None],
+    }
+    folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
+    ensemble = _trained(folder, events, regions, config, seed, more, selection, jobs)
+    scores = ensemble.score_held_out(events)
+    write_scores(folder / "scores.hdf5", scores, events, regions, ensemble)
+    judged = judge(scores, events, regions, ensemble, seed)
+    metrics = {**judged.metrics, "train_seconds": folder.manifest["train_seconds"]}
+    folder.write_json("metrics.json", metrics)
+    write_report(
+        folder / "report.html",
+        scores=scores,
+        events=events,
+        regions=regions,
+        metrics=metrics,
+        sample=judged.sample,
+        hunts=judged.hunts,
+        histories=folder.read_history(),
+        manifest=folder.manifest,
+    )
+    return metrics
+
+
+def _trained(
+    folder: RunFolder,
+    events: Events,
+    regions: Regions,
+    config: SearchConfig,
+    seed: int,
+    background: Events | None,
+    selection: Selection,
+    jobs: int,
+) -> Ensemble:
+    """The models of the run, or those that it has already."""
+    model = folder / "model.safetensors"
+    if model.exists():
+        return Ensemble.load(model)[0]
+    started = time.monotonic()
+    with console.progress(f"training {config.method}") as update:
+        ensemble = cross_fit(
+            events, regions, config, seed=seed, background=background, folder=folder.path, jobs=jobs, progress=update
+        )
+    spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
+    folder.note(train_seconds=round(spent, 2))
+    folder.write_history(ensemble.histories)
+    ensemble.save(model, {"selection": asdict(selection), "data": folder.manifest["identity"]["data"]})
+    for checkpoint in folder.path.glob("checkpoint_*.safetensors"):
+        checkpoint.unlink()
+    return ensemble
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict: all numbers of ``metrics.json`` but the time, and what they come from."""
+
+    metrics: dict[str, Any]
+    sample: Closure | None
+    hunts: list[tuple[float, Window | str]]
+
+
+def judge(scores: Array, events: Events, regions: Regions, ensemble: Ensemble, seed: int) -> Judged:
+    """Closure, bump hunt, counts, sculpting and, where there are labels, efficiencies.
+
+    Args:
+        scores: (n,) held-out scores.
+        events: the sample.
+        regions: the window.
+        ensemble: the models.
+        seed: of tests, pseudo-experiments and bootstrap.
+    """
+    rules = ensemble.config.verdict
+    sample = close(events, regions, ensemble, 2 * rules.closure_events, seed)
+    found: dict[str, Any] = {"auc_sideband": None, "auc_sideband_floor": None}
+    if sample is not None:
+        with console.progress("closure in the sidebands") as update:
+            found = closure_test(sample, rules, seed=seed, progress=update)
+    inside, first = regions.signal(events.resonance), rules.efficiencies[0]
+    # with weights a count is no Poisson number
+    plain = events.weight is None
+    counts = counted(scores, events, regions, rules.efficiencies, sample) if plain else []
+    hunts = hunted(scores, events, regions, rules, seed=seed) if plain else []
+    best = next((one for _, one in hunts[:1] if isinstance(one, Window)), None)
+    known = regions.sidebands(events.resonance) if events.label is None else events.label == 0
+    values: dict[str, Any] = {
+        "method": ensemble.config.method,
+        "n_events": len(events),
+        "n_signal_region": int(inside.sum()),
+        "n_sidebands": int(regions.sidebands(events.resonance).sum()),
+        "n_outside_fitted_range": ensemble.outside(events),
+        **found,
+        "p_value": None if best is None else best.p_value,
+        "significance": None if best is None else best.significance,
+        "bump_hunt": [
+            {"efficiency": cut, **(one.to_dict() if isinstance(one, Window) else {"failed": one})} for cut, one in hunts
+        ],
+        "counts": counts,
+        **sculpting(events.resonance[known], scores[known] >= -np.log10(first), regions),
+    }
+    if events.label is not None:
+        truth = events.label[inside]
+        if truth.any() and (truth == 0).sum() >= merit.FEWEST_BACKGROUND:
+            values |= merit.figures_of_merit(scores[inside], truth, seed=seed)
+    return Judged(values, sample, hunts)
+
+
+def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
+    """Write a file with all columns of another and one score an event, in its order.
+
+    Events of the file that the run learnt are scored by models that have not seen them; others by the mean over all folds.
+
+    Args:
+        run_folder: folder of a run.
+        path: the events, with the columns that the run used.
+        output: the new file; its suffix says its format.
+
+    Returns:
+        The number of events, and how many have a feature outside of the range that was learnt.
+
+    Raises:
+        DataError: a column is missing, or a value is not finite: there is no score for it.
+    """
+    if output.resolve() == path.resolve():
+        message = f"{output} is the file of the events itself: give another name to --output"
+        raise ConfigError(message)
+    model = run_folder / "model.safetensors" if run_folder.is_dir() else run_folder
+    ensemble, about = Ensemble.load(model)
+    values = {**about["selection"], "features": tuple(about["selection"]["features"]), "label": "none", "weight": None}
+    selection = Selection(**values)
+    learnt = checksum(path) == about["data"][0]["sha256"]
+    outside = 0
+
+    def scored() -> Iterator[dict[str, Any]]:
+        nonlocal outside
+        first = 0
+        with open_columns(path, key=selection.key) as table:
+            if SCORE in table.names:
+                message = f"{path} has a column {SCORE!r} already: rename it"
+                raise DataError(message)
+            columns = table.iterate(table.names, chunk=CHUNK)
+            for chunk, events in zip(columns, iterate_events(path, selection, chunk=CHUNK), strict=True):
+                outside += ensemble.outside(events)
+                rows = slice(first, first + len(events))
+                yield {**chunk, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}
+                first += len(events)
+
+    return write_columns(output, scored(), attributes={"scored by": str(run_folder), "events": path.name}), outside
+
+
+def summary(events: Events, regions: Regions, selection: Selection) -> str:
+    """What was understood, for a person to check."""
+    m, unit = events.resonance, f" {selection.units}" if selection.units else ""
+    text = (
+        f"{len(events)} events, {selection.resonance} from {m.min():.4g} to {m.max():.4g}{unit}: {int(regions.signal(m).sum())} in the "
+        f"signal region {regions.low:g} to {regions.high:g}{unit}, {int(regions.sidebands(m).sum())} in the sidebands; "
+        f"features {', '.join(events.names)}"
+    )
+    if events.label is None:
+        return text
+    return f"{text}; column {selection.label!r} marks {int(events.label.sum())} events as signal (for the verdict only)"
+
+
+def write_scores(path: Path, scores: Array, events: Events, regions: Regions, ensemble: Ensemble) -> None:
+    """Write ``scores.hdf5``: one row an event, in the order of the file."""
+    columns: dict[str, Any] = {
+        "score": scores,
+        "fold": ensemble.folds(events),
+        "in_signal_region": regions.signal(events.resonance).astype(np.int8),
+        "resonance": events.resonance,
+    }
+    if events.label is not None:
+        columns["label"] = events.label
+    about = {"score": "-log10 of the share of background that scores as high"}
+    with writer(path, [Field(name, dtype=values.dtype) for name, values in columns.items()], attributes=about) as table:
+        table.extend(columns)
+
+
+def _finite(regions: Regions) -> list[float | None]:
+    return [None if np.isinf(edge) else edge for edge in (regions.start, regions.stop)]

@@ -1,0 +1,208 @@
+"""Whether a search can be believed: closure of the background in the sidebands, sculpting, and the count of the signal region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflows.applications.anomaly.bumphunt import BumpHunt, Window
+from hepflows.applications.anomaly.config import VerdictConfig
+from hepflows.applications.anomaly.events import Array, Events
+from hepflows.applications.anomaly.kfold import Ensemble
+from hepflows.applications.anomaly.regions import Regions
+from hepflows.applications.anomaly.significance import counting
+from hepflows.errors import DataError, TrainingError
+from hepflows.metrics import ClassifierProtocol, classifier_test
+from hepflows.training.loop import Progress
+from hepflows.training.seeding import derive, numpy_generator
+
+CLOSURE = ClassifierProtocol(
+    "anomaly-closure",
+    hidden=(128, 128),
+    inputs="robust",
+    epochs=20,
+    batch_size=512,
+    select="auc",
+    calibration_clip=None,
+)
+"""The classifier that compares sampled with real background in the sidebands."""
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Real events of the sidebands, and as many drawn at the same resonant variable by flows that have not seen them.
+
+    Args:
+        real, drawn: (n,) events, row by row of one resonant variable.
+        real_scores, drawn_scores: (n,) by the same models.
+    """
+
+    real: Events
+    drawn: Events
+    real_scores: Array
+    drawn_scores: Array
+
+
+def close(events: Events, regions: Regions, ensemble: Ensemble, most: int, seed: int) -> Closure | None:
+    """Draw background in the sidebands; None where the method has no density."""
+    if not ensemble.methods[0].samples:
+        return None
+    rows = np.flatnonzero(regions.sidebands(events.resonance))
+    rows = numpy_generator(seed, "closure").permutation(rows)[:most]
+    real, fold = events[rows], ensemble.folds(events)[rows]
+    features, scores = np.empty_like(real.features), np.empty((2, len(rows)))
+    for index, method in enumerate(ensemble.methods):
+        of = np.flatnonzero(fold == index)
+        if len(of):
+            m, part = real.resonance[of], derive(seed, "closure", index)
+            drawn = method.sample_background(len(of), seed=part, resonance=m)
+            features[of] = drawn.features
+            scores[0, of] = method.scale(method.score(real[of]))
+            scores[1, of] = method.scale(method.score(drawn))
+    return Closure(real, Events(real.resonance, features, real.names, real.resonance_name), *scores)
+
+
+def closure_test(
+    sample: Closure, config: VerdictConfig, *, seed: int, progress: Progress | None = None
+) -> dict[str, Any]:
+    """AUC of a classifier between sampled and real background in the sidebands, with its floor; 0.5 is perfect.
+
+    The classifier sees the features and the resonant variable. The floor is the same test between two halves of the real events.
+    """
+    half = len(sample.real) // 2
+    real, drawn = (np.column_stack([one.features, one.resonance]) for one in (sample.real, sample.drawn))
+    # one half of the real events against samples at the places of the other, so that the resonant variables are independent
+    found = classifier_test(
+        drawn[half : 2 * half],
+        real[:half],
+        floor_reference=real[half : 2 * half],
+        protocol=CLOSURE,
+        repeats=config.closure_repeats,
+        seed=derive(seed, "closure test"),
+        progress=progress,
+    ).to_dict()
+    return {
+        "auc_sideband": found["auc"],
+        "auc_sideband_std": found["auc_std"],
+        "auc_sideband_floor": found["auc_floor"],
+        "auc_sideband_floor_std": found["auc_floor_std"],
+        "auc_sideband_power": found["power_auc"],
+        "n_sideband_test": half,
+    }
+
+
+def sculpting(m: Array, passed: NDArray[np.bool_], regions: Regions, bins: int = 20) -> dict[str, float | int | None]:
+    r"""Whether a cut shapes the resonant variable of background.
+
+    The share that passes is compared over bins of equal counts, :math:`\chi^2 = \sum_i (k_i - n_i \varepsilon)^2 / (n_i \varepsilon
+    (1 - \varepsilon))` with one degree of freedom less than bins; and that of the signal region with a straight line through the bins
+    outside of it, in standard deviations: a bump is positive.
+
+    Args:
+        m: (n,) resonant variable of background events.
+        passed: (n,) which pass the cut.
+        regions: the window.
+        bins: at most so many.
+
+    >>> rng = np.random.default_rng(0)
+    >>> found = sculpting(rng.uniform(2, 5, 20_000), rng.random(20_000) < 0.01, Regions(3.3, 3.7))
+    >>> found["sculpting_p_value"] > 0.01, abs(found["sculpting_bump"]) < 3
+    (True, True)
+    """
+    from scipy.stats import chi2
+
+    share = float(passed.mean())
+    count = int(passed.sum())
+    number = min(bins, count // 10)
+    if number < 4:
+        return {"sculpting_p_value": None, "sculpting_bump": None, "n_sculpting": count}
+    edges = np.quantile(m, np.linspace(0, 1, number + 1)[1:-1])
+    place = np.searchsorted(edges, m)
+    n, k = np.bincount(place, minlength=number), np.bincount(place[passed], minlength=number)
+    variance = n * share * (1 - share)
+    statistic = float(np.sum((k - n * share) ** 2 / variance))
+    return {
+        "sculpting_p_value": float(chi2.sf(statistic, number - 1)),
+        "sculpting_bump": _bump(m, passed, regions),
+        "n_sculpting": count,
+    }
+
+
+def _bump(m: Array, passed: NDArray[np.bool_], regions: Regions) -> float | None:
+    """The share of the signal region against a line through the sidebands, by least squares on events."""
+    inside, outside = regions.signal(m), regions.sidebands(m)
+    if not inside.any() or not outside.any():
+        return None
+    centre = m[outside].mean()
+    design = np.column_stack([np.ones(int(outside.sum())), m[outside] - centre])
+    inverse = np.linalg.inv(design.T @ design)
+    line = inverse @ (design.T @ passed[outside])
+    share = float(passed[outside].mean())
+    middle = np.array([1.0, float(m[inside].mean() - centre)])
+    variance = share * (1 - share) * (1.0 / inside.sum() + middle @ inverse @ middle)
+    return float((passed[inside].mean() - middle @ line) / np.sqrt(variance)) if variance > 0 else None
+
+
+def hunted(
+    scores: Array, events: Events, regions: Regions, config: VerdictConfig, *, seed: int
+) -> list[tuple[float, Window | str]]:
+    """The bump hunt after each cut: what it found, or why it could not be done, by background efficiency."""
+    hunt = BumpHunt(config.function, config.bins, config.scale, config.toys)
+    found: list[tuple[float, Window | str]] = []
+    for efficiency in config.efficiencies:
+        m = events.resonance[scores >= -np.log10(efficiency)]
+        try:
+            found.append((efficiency, hunt.test(m, regions, seed=derive(seed, "hunt", str(efficiency)))))
+        except (DataError, TrainingError) as error:
+            found.append((efficiency, str(error)))
+    return found
+
+
+def counted(
+    scores: Array, events: Events, regions: Regions, efficiencies: list[float], sample: Closure | None
+) -> list[dict[str, float | int | None]]:
+    r"""Cut and count without a fit (arXiv:2411.00085): the samples say how much background passes.
+
+    .. math:: b = \varepsilon N \frac{r_\mathrm{below} + r_\mathrm{above}}{2}, \qquad
+              s^2 = b^2 \Big[ \sigma^2 + \Big( \frac{r_\mathrm{below} - r_\mathrm{above}}{2} \Big)^2 \Big]
+
+    with N events in the signal region and r the ratio of real to sampled events that pass in each sideband, where both can be counted: a
+    classifier that sees what the flow did not learn lets more real events pass. The error is the statistical one of the ratios, and their
+    difference. A method without samples gives a count and no significance.
+
+    Args:
+        scores: (n,) held-out scores, :math:`-\log_{10}` of the background share.
+        events: the sample.
+        regions: the window.
+        efficiencies: background efficiencies of the cuts.
+        sample: of the sidebands, see `close`.
+    """
+    inside = regions.signal(events.resonance)
+    rows: list[dict[str, float | int | None]] = []
+    for efficiency in efficiencies:
+        cut = -np.log10(efficiency)
+        observed = int((scores[inside] >= cut).sum())
+        row: dict[str, float | int | None] = {"efficiency": efficiency, "observed": observed}
+        transfer = None if sample is None else _transfer(sample, regions, cut)
+        if transfer is None:
+            rows.append({**row, "expected": None, "expected_std": None, "significance": None, "p_value": None})
+            continue
+        expected = efficiency * int(inside.sum()) * transfer[0]
+        error = efficiency * int(inside.sum()) * transfer[1]
+        rows.append({**row, "expected": expected, "expected_std": error, **counting(observed, expected, error)})
+    return rows
+
+
+def _transfer(sample: Closure, regions: Regions, cut: float) -> tuple[float, float] | None:
+    """Mean of the ratios of both sidebands and its error; None where nothing passes in one of them."""
+    ratios, variances = [], []
+    for side in (sample.real.resonance <= regions.low, sample.real.resonance >= regions.high):
+        real, drawn = int((sample.real_scores[side] >= cut).sum()), int((sample.drawn_scores[side] >= cut).sum())
+        if real == 0 or drawn == 0:
+            return None
+        ratios.append(real / drawn)
+        variances.append((real / drawn) ** 2 * (1.0 / real + 1.0 / drawn))
+    return float(np.mean(ratios)), float(np.sqrt(sum(variances) / 4 + ((ratios[0] - ratios[1]) / 2) ** 2))
