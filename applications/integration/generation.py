@@ -13,7 +13,7 @@ from hepflows.errors import DataError
 from hepflows.training.seeding import numpy_generator
 
 BLOCK = 65536
-"""Points drawn at once."""
+"""Points drawn at once at most; fewer where few events are wanted of a slow integrand."""
 LEAST = 2e-4
 """Share of the points that rejection must keep: below, a usual number of events would take minutes to hours."""
 
@@ -69,13 +69,15 @@ def generate(
         message = "no events can be drawn, because the integrand was zero at every point"
         raise DataError(message)
     rng = numpy_generator(seed, "events")
+    expected = n / max(sampler.tally.efficiency(), 1e-3) if unweighted else n
+    block = int(np.clip(1.2 * expected, 1024, BLOCK))
     before, drawn, kept = evaluation.calls, 0, 0
     total, above = 0.0, 0.0
     first: Array = np.zeros(0)
     points: list[Array] = []
     weights: list[Array] = []
     while kept < n:
-        z = sampler.latents(BLOCK, rng)
+        z = sampler.latents(block, rng)
         u, ladj = sampler.map.inverse(z)
         values = evaluation.weights(u, ladj - sampler.log_density(z))
         w = evaluation.leading(values)
@@ -83,8 +85,8 @@ def generate(
             np.where(values[:, 0] < 0, -1.0, 1.0) if not evaluation.outputs.entries[0].is_complex else np.ones(len(w))
         )
         first = w if drawn == 0 else first
-        keep = np.flatnonzero(rng.random(BLOCK) * cap < w) if unweighted else np.arange(BLOCK)
-        drawn += BLOCK
+        keep = np.flatnonzero(rng.random(block) * cap < w) if unweighted else np.arange(block)
+        drawn += block
         if unweighted:
             total, above = total + float(w.sum()), above + float(np.maximum(w - cap, 0).sum())
             w = np.maximum(w / cap, 1.0)
