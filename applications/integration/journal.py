@@ -56,8 +56,8 @@ class Journal:
         head = self._file.read(_RECORD.size)
         if len(head) == _RECORD.size:
             n, k, seconds, of_points, of_values = _RECORD.unpack(head)
-            data = self._file.read(8 * n * k) if 0 <= n * k < 1 << 40 else b""
-            if len(data) == 8 * n * k and zlib.crc32(data) == of_values:
+            data = self._file.read(8 * n * k) if n > 0 and 0 < n * k < 1 << 40 else b""
+            if data and len(data) == 8 * n * k and zlib.crc32(data) == of_values:
                 if of_points != _checksum(points):
                     message = f"{self.path}: holds values at other points, the integrand or the program has changed; remove it"
                     raise CheckpointError(message)
