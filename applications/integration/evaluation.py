@@ -31,7 +31,7 @@ class Evaluation:
         domain: where it lives.
         style: ``"numpy"``, ``"torch"`` or ``"point"``; tried in this order where not given.
         chunk: points of one call at most.
-        journal: keeps all values on disk, and gives those that it has.
+        journal: keeps all values on disk, and gives those that it has; of the first process only.
         world: processes that share the calls, see `hepflows.training.connect`; each must do all the rest in the same way.
         progress: called with the number of points so far.
 
@@ -89,8 +89,11 @@ class Evaluation:
     def _recorded(self, x: Array) -> tuple[Array, float]:
         """Values at ``x`` and the seconds they took, from the journal where it has them."""
         known = self.journal.next(x) if self.journal else None
-        if known is not None:
-            return known
+        (recorded,) = self.world.sum(float(known is not None))
+        if recorded:  # by the first process, which tells the others
+            values, seconds = (np.zeros((len(x), self.outputs.size)), 0.0) if known is None else known
+            (seconds,) = self.world.sum(seconds)
+            return self.world.add(torch.from_numpy(values)).numpy(), seconds
         started = time.perf_counter()
         values = self._shared(x)
         (seconds,) = self.world.sum((time.perf_counter() - started) / self.world.size)

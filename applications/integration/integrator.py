@@ -31,8 +31,9 @@ from hepflows.training.distributed import World
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
-TRAINING_SECONDS, POOR = 3.0, 0.05
-"""What the training of a flow takes for each dimension, about; and the effective share below which the maps of VEGAS do not do."""
+TRAINING_SECONDS, POOR, ENOUGH = 3.0, 0.05, 20_000
+"""What the training of a flow takes for each dimension, about; the effective share below which the maps of VEGAS do not do, and the
+evaluations that make it worth trying something else then."""
 
 
 class FlowIntegrator:
@@ -103,7 +104,8 @@ class FlowIntegrator:
         self._calls += 1
         identity = {"seed": seed, "neval": neval, "method": method, "rtol": rtol, "bounds": self.domain.bounds}
         with ExitStack() as stack:
-            record = None if journal is None else stack.enter_context(closing(Journal(self._own(journal), identity)))
+            first = self.world is None or self.world.first
+            record = stack.enter_context(closing(Journal(journal, identity))) if first and journal is not None else None
             evaluation = Evaluation(
                 function, self.domain, style=style, journal=record, world=self.world, progress=progress
             )
@@ -180,11 +182,6 @@ class FlowIntegrator:
         integrator._calls, integrator._sampler = header["calls"], sampler
         return integrator
 
-    def _own(self, journal: Path | str) -> Path:
-        """The journal of this process."""
-        rank = self.world.rank if self.world else 0
-        return Path(f"{journal}.{rank}" if rank else journal)
-
     def _adapted(self) -> Sampler:
         if self._sampler is None:
             message = "nothing was integrated yet: integrate a function first, integ(f)"
@@ -195,7 +192,8 @@ class FlowIntegrator:
 def _pays(evaluation: Evaluation, preparation: Preparation, neval: int) -> bool:
     """Whether training a flow takes less time than the evaluations that it may save, or nothing else works."""
     seconds = TRAINING_SECONDS * evaluation.domain.features
-    return neval * evaluation.seconds / evaluation.calls > seconds or preparation.best.tally.effective_share < POOR
+    slow = neval * evaluation.seconds / evaluation.calls > seconds
+    return slow or (neval >= ENOUGH and preparation.best.tally.effective_share < POOR)
 
 
 def _with_flow(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int, *, alone: bool) -> Preparation:

@@ -37,7 +37,8 @@ class Journal:
         header = (json.dumps({"hepflows": "integration journal", **identity}, sort_keys=True) + "\n").encode()
         if not self.path.exists() or self.path.stat().st_size == 0:
             self.path.write_bytes(header)
-        self._file = open(self.path, "r+b")  # noqa: SIM115 - open as long as the integration runs
+        # unbuffered: what could not be written is told once, and never tried again when the file is closed
+        self._file = open(self.path, "r+b", buffering=0)  # noqa: SIM115 - open as long as the integration runs
         if self._file.readline() != header:
             self.close()
             message = f"{self.path}: is no journal of this integration; remove it, or give another name"
@@ -71,8 +72,12 @@ class Journal:
         """Append what was computed."""
         data = np.ascontiguousarray(values, np.float64).tobytes()
         n, k = values.shape
-        self._file.write(_RECORD.pack(n, k, seconds, _checksum(points), zlib.crc32(data)) + data)
-        self._file.flush()
+        record = memoryview(_RECORD.pack(n, k, seconds, _checksum(points), zlib.crc32(data)) + data)
+        try:
+            while record:
+                record = record[self._file.write(record) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def close(self) -> None:
         """Close the file and leave it."""

@@ -23,10 +23,13 @@ from hepflows.applications.integration.integrator import FlowIntegrator, Method
 from hepflows.applications.integration.metrics import as_metrics, events_test
 from hepflows.applications.integration.report import write_report
 from hepflows.applications.integration.result import IntegrationResult, with_error
-from hepflows.errors import ConfigError, DataError
+from hepflows.errors import ConfigError, DataError, HepflowsError
+from hepflows.training.distributed import World, connect
 from hepflows.training.runs import RunFolder, checksum
 from hepflows.training.seeding import derive
 
+JOURNAL = "journal.bin"
+"""All values of the integrand, until the run is complete."""
 _JUDGED = 10_000
 """Events that the classifier sees at most."""
 
@@ -73,7 +76,8 @@ def run(
 ) -> dict[str, Any]:
     """Do a run; the content of ``result.json`` in return.
 
-    A run that has its report is not repeated with ``resume``; one that has not begins anew, with the same outcome.
+    A run that has its report is not repeated with ``resume``; one that was interrupted goes on after the last values in its journal, with
+    the same outcome. Started by ``torchrun``, the processes share the calls of the integrand, and the first does the rest.
 
     Args:
         settings: what to do.
@@ -90,19 +94,29 @@ def run(
     integrand = _integrand(settings)
     _check(settings, integrand)
     identity = {"config": asdict(settings), "seed": seed, "function": None if settings.builtin else _source(integrand)}
-    RunFolder.check(out, identity, resume=resume, overwrite=overwrite)
     if resume and (out / "report.html").exists():
+        RunFolder.check(out, identity, resume=True)
         found: dict[str, Any] = json.loads((out / "result.json").read_text())
         _tell(found, tell)
         return found
-    with _reserved(out):
-        integrator = FlowIntegrator(integrand.bounds, seed=seed)
-        result = integrator(
-            integrand.function, settings.neval, rtol=settings.rtol, method=settings.method, style=settings.style
-        )
-        values = _values(settings, integrand, result)
-        _tell(values, tell)
-        folder = RunFolder(out, identity, resume=resume, overwrite=overwrite)
+    with connect() as world, _kept_where_it_pays(out, world):
+        with world.together():
+            folder = RunFolder(out, identity, resume=resume, overwrite=overwrite) if world.first else None
+        with _evaluations(settings.neval, world) as progress:
+            integrator = FlowIntegrator(integrand.bounds, seed=seed, world=world)
+            result = integrator(
+                integrand.function,
+                settings.neval,
+                rtol=settings.rtol,
+                method=settings.method,
+                style=settings.style,
+                journal=out / JOURNAL,
+                progress=progress,
+            )
+    values = _values(settings, integrand, result)
+    if folder is None:
+        return values
+    _tell(values, tell)
     folder.write_json("result.json", values)
     sample = _sample(integrator, settings, tell)
     if sample is not None:
@@ -121,6 +135,7 @@ def run(
         manifest=folder.manifest,
         seed=derive(seed, "reference"),
     )
+    (out / JOURNAL).unlink()
     return values
 
 
@@ -154,17 +169,28 @@ def _source(integrand: Integrand) -> str | None:
 
 
 @contextlib.contextmanager
-def _reserved(out: Path) -> Iterator[None]:
-    """Make the folder first, so that a wrong place shows before the work; leave nothing behind where the work fails."""
-    new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+def _kept_where_it_pays(out: Path, world: World) -> Iterator[None]:
+    """Leave a folder to go on with after an interruption; nothing after what a user did wrong, which starts anew once it is mended."""
+    new = not (out / "manifest.json").exists()
     try:
         yield
-    except BaseException:
-        if new:
+    except (HepflowsError, OSError):
+        if new and world.first:
+            for name in ("manifest.json", "config.yaml", JOURNAL):
+                (out / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 out.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def _evaluations(neval: int, world: World) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar over the evaluations, in the first process."""
+    if not world.first:
+        yield None
+        return
+    with console.progress("integrate") as update:
+        yield lambda done: update(done, neval, "evaluations")
 
 
 def _values(settings: Settings, integrand: Integrand, result: IntegrationResult) -> dict[str, Any]:
