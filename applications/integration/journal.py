@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from hepflows.applications.integration.integrand import Array
-from hepflows.errors import CheckpointError
+from hepflows.errors import CheckpointError, DataError
+from hepflows.io.atomic import no_room
 
 _RECORD = struct.Struct("<qqdII")
 """Rows, columns, seconds, checksum of the points, checksum of the values."""
@@ -69,7 +70,11 @@ class Journal:
         return None
 
     def add(self, points: Array, values: Array, seconds: float) -> None:
-        """Append what was computed."""
+        """Append what was computed.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         data = np.ascontiguousarray(values, np.float64).tobytes()
         n, k = values.shape
         record = memoryview(_RECORD.pack(n, k, seconds, _checksum(points), zlib.crc32(data)) + data)
@@ -77,7 +82,8 @@ class Journal:
             while record:
                 record = record[self._file.write(record) :]
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+            message = f"{self.path}: cannot be written, {no_room(error) or error.strerror}; make room, then go on with the same journal"
+            raise DataError(message) from error
 
     def close(self) -> None:
         """Close the file and leave it."""

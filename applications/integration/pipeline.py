@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from hepflows.training.seeding import derive
 
 JOURNAL = "journal.bin"
 """All values of the integrand, until the run is complete."""
+WORTH_KEEPING = 60.0
+"""Seconds of work after which a run that fails keeps its journal."""
 _JUDGED = 10_000
 """Events that the classifier sees at most."""
 
@@ -170,12 +173,12 @@ def _source(integrand: Integrand) -> str | None:
 
 @contextlib.contextmanager
 def _kept_where_it_pays(out: Path, world: World) -> Iterator[None]:
-    """Leave a folder to go on with after an interruption; nothing after what a user did wrong, which starts anew once it is mended."""
-    new = not (out / "manifest.json").exists()
+    """Leave a folder to go on with after an interruption or much work; nothing after what a user did wrong at once."""
+    new, started = not (out / "manifest.json").exists(), time.monotonic()
     try:
         yield
     except (HepflowsError, OSError):
-        if new and world.first:
+        if new and world.first and time.monotonic() - started < WORTH_KEEPING:
             for name in ("manifest.json", "config.yaml", JOURNAL):
                 (out / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
