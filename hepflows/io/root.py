@@ -204,10 +204,10 @@ class Writer:
         self._waiting, self._waiting_rows = [], 0
 
 
-def is_scalar(interpretation: Any) -> bool:
-    """Whether a branch holds one number an entry."""
+def is_scalar(interpretation: Any, kinds: str = "fiu") -> bool:
+    """Whether a branch holds one number an entry, of numpy's ``kinds``."""
     plain = isinstance(interpretation, uproot.AsDtype) and not interpretation.to_dtype.shape
-    return plain and interpretation.to_dtype.kind in "fiub"
+    return plain and interpretation.to_dtype.kind in kinds
 
 
 def open_file(path: Path) -> Any:
