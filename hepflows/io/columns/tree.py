@@ -33,7 +33,9 @@ class Columns:
             try:
                 tree = find_tree(path, file, [], key)
                 branches = {name: tree[name] for name in tree.keys(recursive=False)}
-                self.names = tuple(name for name, branch in branches.items() if is_scalar(branch.interpretation, "fiub"))
+                self.names = tuple(
+                    name for name, branch in branches.items() if is_scalar(branch.interpretation, "fiub")
+                )
                 self.unread = {
                     name: f"is of type {branch.typename!r} instead of one number an entry"
                     for name, branch in branches.items()
