@@ -30,12 +30,14 @@ class Round:
         variance: ``(k,)`` variances of these means.
         dof: degrees of freedom of the variances.
         n: points.
+        covariance: ``(k, k)`` covariance of the means, where it was asked for.
     """
 
     mean: Array
     variance: Array
     dof: float
     n: int
+    covariance: Array | None = None
 
 
 class Estimator(Protocol):
@@ -61,6 +63,7 @@ class Nets:
         seed: of the randomisation.
         name: another name makes independent nets of the same seed.
         size: points of a net, a power of two.
+        correlate: whether rounds have the covariance of all outputs.
     """
 
     evaluation: Evaluation
@@ -68,12 +71,15 @@ class Nets:
     seed: int
     name: str
     size: int
+    correlate: bool = False
     tally: WeightTally = field(default_factory=WeightTally)
     drawn: int = 0
 
     def round(self, n: int) -> Round:
         means = np.stack([self._net() for _ in range(max(2, n // self.size))])
-        return Round(means.mean(0), means.var(0, ddof=1) / len(means), len(means) - 1, len(means) * self.size)
+        nets = len(means)
+        covariance = np.atleast_2d(np.cov(means.T)) / nets if self.correlate else None
+        return Round(means.mean(0), means.var(0, ddof=1) / nets, nets - 1, nets * self.size, covariance)
 
     @property
     def sampler(self) -> Sampler:
@@ -106,10 +112,13 @@ class Strata:
         seed: of the points.
         name: another name makes independent points of the same seed.
         n: points of the rounds to come: four for each box on average.
+        correlate: whether rounds have the covariance of all outputs.
     """
 
-    def __init__(self, evaluation: Evaluation, map_: CubeMap, seed: int, name: str, n: int) -> None:
-        self.evaluation, self.map = evaluation, map_
+    def __init__(
+        self, evaluation: Evaluation, map_: CubeMap, seed: int, name: str, n: int, correlate: bool = False
+    ) -> None:
+        self.evaluation, self.map, self.correlate = evaluation, map_, correlate
         self.rng = numpy_generator(seed, "strata", name)
         k, d = boxes(n, map_.features), map_.features
         self.total = k**d
@@ -136,7 +145,15 @@ class Strata:
             means, squares = self._squared_deviations(column, box, per_box)
             mean[i] = means.sum() / self.total
             variance[i] = (squares / (per_box - 1) / per_box).sum() / self.total**2
-        return Round(mean, variance, math.inf, len(box))
+        return Round(
+            mean, variance, math.inf, len(box), self._covariance(values, box, per_box) if self.correlate else None
+        )
+
+    def _covariance(self, values: Array, box: Boxes, per_box: Boxes) -> Array:
+        means = np.stack([np.bincount(box, column, self.total) for column in values.T], 1) / per_box[:, None]
+        rest = values - means[box]
+        share = 1 / ((per_box - 1) * per_box * self.total**2)
+        return np.asarray((rest * share[box][:, None]).T @ rest)
 
     def _squared_deviations(self, column: Array, box: Boxes, per_box: Boxes) -> tuple[Array, Array]:
         means = np.bincount(box, column, self.total) / per_box
@@ -173,3 +190,10 @@ def combine(rounds: list[Round]) -> tuple[Array, Array, float, int]:
     deviations = sum(part.n * float(part.mean[0] - mean[0]) ** 2 for part in rounds)
     chi2 = deviations / (total * variance[0]) if variance[0] > 0 else 0.0
     return mean, variance, float(chi2), len(rounds) - 1
+
+
+def covariance(rounds: list[Round]) -> Array | None:
+    """The covariance (k, k) of what `combine` gives, where the rounds have theirs."""
+    total = sum(part.n for part in rounds)
+    matrices = [(part.n / total) ** 2 * part.covariance for part in rounds if part.covariance is not None]
+    return np.asarray(sum(matrices)) if len(matrices) == len(rounds) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,11 +26,9 @@ LAST = 0.4
 PASSES = 8
 """Times that a step of the training sees a point on average, at most: fewer points, fewer steps."""
 
-Report = Callable[[int, int, str], None]
-
 
 def train_flow(
-    evaluation: Evaluation, frame: CubeMap, neval: int, seed: int, report: Report | None = None
+    evaluation: Evaluation, frame: CubeMap, neval: int, seed: int, loss: str | None = None
 ) -> tuple[FlowMap, WeightTally]:
     r"""A flow ``F`` between latents and the cube of ``frame``: points are ``frame(F(z))``.
 
@@ -45,7 +42,7 @@ def train_flow(
         frame: the map before the flow, adapted by VEGAS.
         neval: evaluations of the whole integration.
         seed: of weights, points and batches.
-        report: called after every round with (done, all, text).
+        loss: a divergence instead, from the first step to the last.
 
     Returns:
         The map and the weights of the last round of points.
@@ -56,7 +53,9 @@ def train_flow(
     optimiser = torch.optim.Adam(flow.parameters(), lr=RATE, betas=(0.9, 0.99))
     rng = numpy_generator(seed, "batches")
     n = int(SHARE * neval / ROUNDS)
-    losses = DivergenceLoss("kl"), DivergenceLoss("alpha", alpha=3.0, clip=4.0)
+    losses = (DivergenceLoss("kl"), DivergenceLoss("alpha", alpha=3.0, clip=4.0))
+    if loss is not None:
+        losses = (DivergenceLoss(loss),) * 2
     buffer = _Buffer(d)
     tally, step = WeightTally(), 0
     for i in range(ROUNDS):
@@ -68,8 +67,6 @@ def train_flow(
         tally = WeightTally()
         tally.add(weights)
         buffer.add(y, weights, ladj)
-        if report:
-            report(i, ROUNDS, f"effective share {tally.effective_share:.2f}")
         if not buffer.any():
             continue
         for _ in range(min(STEPS // ROUNDS, max(1, PASSES * len(buffer) // BATCH))):
@@ -78,9 +75,8 @@ def train_flow(
                 group["lr"] = RATE * min(1.0, (step + 1) / 30) * (0.5 * (1 + math.cos(math.pi * share)) + 0.005)
             points, log_p, log_q0 = buffer.batch(BATCH, rng)
             _, log_q = flow.bijection.forward(points)
-            loss = losses[share > 1 - LAST](log_q, log_p, log_q0)
             optimiser.zero_grad()
-            loss.backward()
+            losses[share > 1 - LAST](log_q, log_p, log_q0).backward()
             nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimiser.step()
             step += 1

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from hepflows.applications.integration.domain import Bounds, Domain
-from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, combine
+from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, combine, covariance
 from hepflows.applications.integration.evaluation import Evaluation, Style
 from hepflows.applications.integration.generation import Sample, generate
 from hepflows.applications.integration.integrand import Array
@@ -28,12 +29,25 @@ from hepflows.applications.integration.verdict import judge
 from hepflows.errors import ConfigError
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.distributed import World
+from hepflows.training.divergences import DivergenceLoss
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
 TRAINING_SECONDS, POOR, ENOUGH = 3.0, 0.05, 20_000
 """What the training of a flow takes for each dimension, about; the effective share below which the maps of VEGAS do not do, and the
 evaluations that make it worth trying something else then."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a call asks for."""
+
+    neval: int
+    rtol: float | None
+    method: Method
+    loss: str | None
+    covariance: bool
+    seed: int
 
 
 class FlowIntegrator:
@@ -73,6 +87,8 @@ class FlowIntegrator:
         rtol: float | None = None,
         method: Method = "auto",
         style: Style | None = None,
+        loss: str | None = None,
+        covariance: bool = False,
         journal: Path | str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> IntegrationResult:
@@ -85,6 +101,9 @@ class FlowIntegrator:
             rtol: stop as soon as the relative error of the first output is below.
             method: ``"vegas"``, ``"flow"``, or ``"auto"``: whatever is expected to pay.
             style: how the function is called, ``"numpy"``, ``"torch"`` or ``"point"``; found out where not given.
+            loss: divergence that a flow is trained with, a name of `hepflows.training.divergences.DIVERGENCES`; the Kullback-Leibler one
+                and, at the end, one that has a shorter tail of weights where not given.
+            covariance: whether the result has the covariance of all outputs; without, they cost no more than one.
             journal: a file that keeps all values: an integration that was killed and is started again with it calls the function only
                 for what is missing, and gives the same result.
             progress: called with the number of evaluations so far.
@@ -92,6 +111,7 @@ class FlowIntegrator:
         Raises:
             CheckpointError: the journal is that of another integration.
             ConfigError: an argument makes no sense.
+            DomainError: there is no such loss.
             IntegrandError: the function raised; the message says where.
         """
         if method not in get_args(Method):
@@ -100,35 +120,36 @@ class FlowIntegrator:
         if neval < 2000:
             message = f"an integral with its error needs neval of at least 2000, got {neval}"
             raise ConfigError(message)
+        if loss is not None:
+            DivergenceLoss(loss)  # an unknown name shows now
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
-        identity = {"seed": seed, "neval": neval, "method": method, "rtol": rtol, "bounds": self.domain.bounds}
+        plan = _Plan(neval, rtol, method, loss, covariance, seed)
+        identity = {**asdict(plan), "bounds": self.domain.bounds}
         with ExitStack() as stack:
             first = self.world is None or self.world.first
             record = stack.enter_context(closing(Journal(journal, identity))) if first and journal is not None else None
             evaluation = Evaluation(
                 function, self.domain, style=style, journal=record, world=self.world, progress=progress
             )
-            result = self._integrate(evaluation, neval, rtol, method, seed)
+            result = self._integrate(evaluation, plan)
         evaluation.journal = None
         return result
 
-    def _integrate(
-        self, evaluation: Evaluation, neval: int, rtol: float | None, method: Method, seed: int
-    ) -> IntegrationResult:
-        started = time.perf_counter()
+    def _integrate(self, evaluation: Evaluation, plan: _Plan) -> IntegrationResult:
+        started, neval, seed = time.perf_counter(), plan.neval, plan.seed
         preparation = prepare(evaluation, self.channels, neval, seed)
         if self.domain.features > 1 and (
-            method == "flow" or (method == "auto" and _pays(evaluation, preparation, neval))
+            plan.method == "flow" or (plan.method == "auto" and _pays(evaluation, preparation, neval))
         ):
-            preparation = _with_flow(evaluation, preparation, neval, seed, alone=method == "flow")
+            preparation = _with_flow(evaluation, preparation, plan)
         trained = time.perf_counter() - started
-        chosen, estimator = choose(evaluation, preparation, neval, seed)
-        rounds = _estimate(estimator, neval - evaluation.calls, rtol)
+        chosen, estimator = choose(evaluation, preparation, neval, seed, correlate=plan.covariance)
+        rounds = _estimate(estimator, neval - evaluation.calls, plan.rtol)
         self._evaluation, self._sampler = evaluation, estimator.sampler
         name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
         seconds = {"total": time.perf_counter() - started, "integrand": evaluation.seconds, "training": trained}
-        return _result(name, evaluation, chosen, preparation, estimator, rounds, seconds)
+        return _result(name, evaluation, preparation, estimator, rounds, seconds)
 
     def sample(
         self, n: int, *, unweighted: bool = True, overweight: float = 1e-3, function: Callable[[Any], Any] | None = None
@@ -196,14 +217,14 @@ def _pays(evaluation: Evaluation, preparation: Preparation, neval: int) -> bool:
     return slow or (neval >= ENOUGH and preparation.best.tally.effective_share < POOR)
 
 
-def _with_flow(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int, *, alone: bool) -> Preparation:
+def _with_flow(evaluation: Evaluation, preparation: Preparation, plan: _Plan) -> Preparation:
     """The candidates with a flow upon the best of them, or that alone."""
     from hepflows.applications.integration.flow_training import train_flow
 
     frame = preparation.best_map
-    map_, tally = train_flow(evaluation, frame, neval, seed)
+    map_, tally = train_flow(evaluation, frame, plan.neval, plan.seed, plan.loss)
     flow = Candidate("flow", Composition([frame, map_]), tally)
-    return Preparation((flow,) if alone else (*preparation.candidates, flow), preparation.landmarks)
+    return Preparation((flow,) if plan.method == "flow" else (*preparation.candidates, flow), preparation.landmarks)
 
 
 def _estimate(estimator: Estimator, neval: int, rtol: float | None) -> list[Round]:
@@ -229,7 +250,6 @@ def _estimate(estimator: Estimator, neval: int, rtol: float | None) -> list[Roun
 def _result(
     name: str,
     evaluation: Evaluation,
-    chosen: Candidate,
     preparation: Preparation,
     estimator: Estimator,
     rounds: list[Round],
@@ -249,5 +269,5 @@ def _result(
     reliable, warnings = judge(estimator.sampler, evaluation, preparation.landmarks, cancellation, Q)
     return IntegrationResult(
         name, means, variances, evaluation.outputs, tuple(rounds), chi2, dof, Q, neval, tally.effective_share, tally.khat,
-        tally.largest_share, tally.efficiency(), cancellation, reliable, warnings, seconds,
+        tally.largest_share, tally.efficiency(), cancellation, reliable, warnings, seconds, covariance(rounds),
     )  # fmt: skip

@@ -85,7 +85,7 @@ class Outputs:
             start += entry.size
             if entry.is_complex:
                 part = part[0::2] + 1j * part[1::2]
-            values[entry.key] = part.reshape(entry.shape) if entry.shape else part[0].item()
+            values[entry.key] = part.reshape(entry.shape) if entry.shape else _scalar(part[0])
         return values.get(None, values)
 
 
@@ -107,3 +107,8 @@ def _array(value: Any) -> Any:
         message = f"it returned {array.dtype} instead of numbers"
         raise IntegrandError(message)
     return array
+
+
+def _scalar(value: Any) -> Any:
+    """A plain number instead of one of numpy's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -34,6 +34,7 @@ class IntegrationResult:
         cancellation: :math:`\int |f| / |\int f|`, 1 where f has one sign.
         reliable: whether mean and error may be believed.
         warnings: what speaks against it, and what else is worth knowing.
+        covariance: ``(k, k)`` of all real columns, where it was asked for.
         seconds: wall time: ``total``, ``integrand``, ``training``.
     """
 
@@ -54,6 +55,7 @@ class IntegrationResult:
     reliable: bool
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    covariance: Array | None = None
 
     @property
     def mean(self) -> Any:
@@ -86,7 +88,7 @@ class IntegrationResult:
         return "\n".join(lines)
 
     def gvar(self) -> Any:
-        """The result as gvar numbers, in the form of the integrand (without correlations).
+        """The result as gvar numbers, in the form of the integrand; correlated where the covariance was asked for.
 
         Raises:
             MissingExtraError: gvar is not installed.
@@ -102,9 +104,9 @@ class IntegrationResult:
         except ImportError as error:
             message = "a result as gvar numbers needs the package gvar: pip install gvar"
             raise MissingExtraError(message) from error
-        if isinstance(self.mean, dict):
-            return gvar.BufferDict({key: gvar.gvar(self.mean[key], self.sdev[key]) for key in self.mean})
-        return gvar.gvar(self.mean, self.sdev)
+        numbers = gvar.gvar(self.means, np.sqrt(self.variances) if self.covariance is None else self.covariance)
+        form = self.outputs.restore(numbers)
+        return gvar.BufferDict(form) if isinstance(form, dict) else form
 
     def as_dict(self) -> dict[str, Any]:
         """The content of ``result.json``."""

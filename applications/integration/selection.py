@@ -16,7 +16,9 @@ PILOT = 0.02
 """Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
 
 
-def choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: int) -> tuple[Candidate, Estimator]:
+def choose(
+    evaluation: Evaluation, preparation: Preparation, neval: int, seed: int, *, correlate: bool = False
+) -> tuple[Candidate, Estimator]:
     """The sampler of the smallest error in a trial."""
     n = int(PILOT * neval)
     final = (
@@ -26,7 +28,7 @@ def choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: i
     )
     trials: list[tuple[tuple[float, float], Candidate, Callable[[], Estimator]]] = []
     for candidate in preparation.candidates:
-        for trial, make in _samplers(evaluation, candidate, n, final, seed):
+        for trial, make in _samplers(evaluation, candidate, n, final, seed, correlate):
             error = _trial(trial, n)
             if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
                 error *= 2
@@ -38,20 +40,20 @@ def choose(evaluation: Evaluation, preparation: Preparation, neval: int, seed: i
 
 
 def _samplers(
-    evaluation: Evaluation, candidate: Candidate, n: int, final: int, seed: int
+    evaluation: Evaluation, candidate: Candidate, n: int, final: int, seed: int, correlate: bool
 ) -> list[tuple[Estimator, Callable[[], Estimator]]]:
     """Each sampler of a candidate: one for the trial, and what makes the one for the estimate."""
     map_ = candidate.map
 
     def nets(name: str, size: int) -> Nets:
-        return Nets(evaluation, map_, seed, name, size)
+        return Nets(evaluation, map_, seed, name, size, correlate)
 
     pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
         (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", net_size(final)))
     ]
     if not isinstance(map_, Mixture) and boxes(n // 2, map_.features) > 1:
         trial = Strata(evaluation, map_, seed, f"trial {candidate.name}", n // 2)
-        pairs.append((trial, lambda: Strata(evaluation, map_, seed, "final", final // (ROUNDS + 1))))
+        pairs.append((trial, lambda: Strata(evaluation, map_, seed, "final", final // (ROUNDS + 1), correlate)))
     return pairs
 
 

@@ -13,7 +13,7 @@ from hepflows.applications.integration.estimators import Round, combine
 from hepflows.applications.integration.exploration import explore
 from hepflows.applications.integration.integrands import INTEGRANDS, ridge
 from hepflows.applications.integration.result import with_error
-from hepflows.errors import CheckpointError, ConfigError, ShapeError
+from hepflows.errors import CheckpointError, ConfigError, DomainError, ShapeError
 from hepflows.metrics.weights import WeightTally, pareto_shape
 
 FAST = {"gauss4": 20_000, "camel2": 20_000, "annulus": 20_000, "ridge4": 100_000}
@@ -277,3 +277,30 @@ def test_channels_of_the_user(tmp_path: Path) -> None:
         integ.save(tmp_path / "sampler.safetensors")
     with pytest.raises(ShapeError, match="dimensions"):
         FlowIntegrator([(0, 1)] * 3, channels=[Resonance(0.5, 0.1)])
+
+
+@pytest.mark.parametrize("name", ["gauss2", "annulus"])  # nets, strata
+def test_covariance_of_the_outputs(name: str) -> None:
+    """The third output is the sum of the others: so are their correlated numbers."""
+    case = INTEGRANDS[name]()
+
+    def f(x: np.ndarray) -> np.ndarray:
+        a, b = case(x), case(x) * x[:, 0]
+        return np.stack([a, b, a + b], 1)
+
+    result = FlowIntegrator(case.bounds, seed=1)(f, 20_000, method="vegas", covariance=True)
+    assert result.covariance is not None
+    assert np.allclose(np.diag(result.covariance), result.variances)
+    a, b, both = result.gvar()
+    assert (both - a - b).sdev < 1e-6 * both.sdev
+    assert FlowIntegrator(case.bounds, seed=1)(f, 20_000, method="vegas").covariance is None
+
+
+def test_a_loss_of_choice() -> None:
+    case = INTEGRANDS["circles"]()
+    result = FlowIntegrator(case.bounds, seed=1)(case, 60_000, method="flow", loss="hellinger")
+    assert case.truth is not None
+    assert abs(result.mean - case.truth) < 5 * result.sdev
+    assert result.ess > 0.3  # of the maps alone: 0.17
+    with pytest.raises(DomainError, match="kl"):
+        FlowIntegrator(case.bounds)(case, 30_000, loss="magic")
