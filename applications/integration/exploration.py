@@ -22,6 +22,7 @@ class Exploration:
 
     Attributes:
         points: ``(n, d)`` latents of about equal weight under ``|w|``, of several sweeps that are correlated.
+        values: ``(n,)`` the target at these.
         last: ``(walkers, d)`` those of the last sweep.
         evaluations: calls of the target.
         temperatures: number of steps from the flat density to the target.
@@ -29,6 +30,7 @@ class Exploration:
     """
 
     points: Array
+    values: Array
     last: Array
     evaluations: int
     temperatures: int
@@ -67,7 +69,8 @@ def explore(
     rng = numpy_generator(seed, "explore")
     z = np.ascontiguousarray(sobol(pool * walkers, dimension, seed, "explore"))
     log_w = _log(target(z))
-    calls, beta, steps, kept, accepted = len(z), 0.0, 0, [], 0.0
+    calls, beta, steps, accepted = len(z), 0.0, 0, 0.0
+    kept, heights = [], []
     if not np.isfinite(log_w).any():
         return None
     while beta < 1:
@@ -82,7 +85,8 @@ def explore(
             calls += walkers
             if sweep >= sweeps - extra - 1 and beta == 1:
                 kept.append(z.copy())
-    return Exploration(np.concatenate(kept), z, calls, steps, accepted)
+                heights.append(np.exp(log_w))
+    return Exploration(np.concatenate(kept), np.concatenate(heights), z, calls, steps, accepted)
 
 
 def _log(weights: Array) -> Array:

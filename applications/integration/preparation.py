@@ -9,7 +9,7 @@ import numpy as np
 
 from hepflows.applications.integration.clusters import channels_of
 from hepflows.applications.integration.evaluation import Evaluation
-from hepflows.applications.integration.exploration import explore
+from hepflows.applications.integration.exploration import Exploration, explore
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import Composition, CubeMap, Rotation, principal_axes
 from hepflows.applications.integration.mixture import Mixture
@@ -39,11 +39,11 @@ class Preparation:
 
     Attributes:
         candidates: the maps that were adapted, the plain one of VEGAS first.
-        landmarks: ``(n, d)`` points of the cube that follow the integrand, found independently of the maps; None where not explored.
+        landmarks: points of the cube that follow the integrand, found independently of the maps; None where not explored.
     """
 
     candidates: tuple[Candidate, ...]
-    landmarks: Array | None
+    landmarks: Exploration | None
 
     @property
     def best(self) -> Candidate:
@@ -92,7 +92,7 @@ def prepare(evaluation: Evaluation, channels: Sequence[CubeMap], neval: int, see
     if clumps:
         mixture = Mixture(clumps)
         candidates.append(Candidate("channels", *mix(evaluation, mixture, n, _rounds(neval // 2, evaluation, n), seed)))
-    return Preparation(tuple(candidates), x)
+    return Preparation(tuple(candidates), found)
 
 
 def _rounds(until: int, evaluation: Evaluation, n: int) -> int:

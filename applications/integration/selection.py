@@ -33,7 +33,7 @@ def choose(
             if isinstance(trial, Strata):  # nets gain more from more points than a trial shows
                 error *= 2
             # what misses a part of the integral looks better than it is
-            share = 0.0 if preparation.landmarks is None else missed(trial.sampler, evaluation, preparation.landmarks)
+            share = 0.0 if preparation.landmarks is None else missed(trial.sampler, preparation.landmarks)
             trials.append(((share if share > MISSED else 0.0, error), candidate, make))
     _, candidate, make = min(trials, key=lambda entry: entry[0])
     return candidate, make()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hepflows.applications.integration.evaluation import Evaluation
-from hepflows.applications.integration.integrand import Array
+from hepflows.applications.integration.exploration import Exploration
 from hepflows.applications.integration.sampler import Sampler
 
 TAIL, POOR, HEAVY, MISSED = 0.7, 0.5, 0.01, 0.05
@@ -12,7 +14,7 @@ share of the landmarks that may lie where the sample was never dense enough."""
 
 
 def judge(
-    sampler: Sampler, evaluation: Evaluation, landmarks: Array | None, cancellation: float, Q: float
+    sampler: Sampler, evaluation: Evaluation, landmarks: Exploration | None, cancellation: float, Q: float
 ) -> tuple[bool, tuple[str, ...]]:
     """Reasons not to believe a result, and remarks; unreliable where one of the reasons holds.
 
@@ -36,7 +38,7 @@ def judge(
             f"a single point makes {100 * tally.largest_share:.1f} % of the sum: use more evaluations or another parametrisation"
         )
     if landmarks is not None and tally.sum > 0:
-        share = missed(sampler, evaluation, landmarks)
+        share = missed(sampler, landmarks)
         if share > MISSED:
             reasons.append(
                 f"{100 * share:.0f} % of the integral, by an independent exploration, lies where the sample is too thin: "
@@ -54,7 +56,8 @@ def judge(
     return not reasons, (*reasons, *remarks)
 
 
-def missed(sampler: Sampler, evaluation: Evaluation, landmarks: Array) -> float:
+def missed(sampler: Sampler, landmarks: Exploration) -> float:
     """Share of the landmarks whose weight is beyond all that were seen: the sample is expected there less than once."""
-    weights = evaluation.leading(evaluation.weights(landmarks, -sampler.log_prob(landmarks)))
+    with np.errstate(over="ignore"):
+        weights = landmarks.values * np.exp(-sampler.log_prob(landmarks.points))
     return float((weights > sampler.tally.quantile(1.0)).mean())
