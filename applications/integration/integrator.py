@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -47,6 +47,7 @@ class _Plan:
     method: Method
     loss: str | None
     covariance: bool
+    kept: Sampler | None
     seed: int
 
 
@@ -89,6 +90,7 @@ class FlowIntegrator:
         style: Style | None = None,
         loss: str | None = None,
         covariance: bool = False,
+        reuse: bool = False,
         journal: Path | str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> IntegrationResult:
@@ -104,6 +106,8 @@ class FlowIntegrator:
             loss: divergence that a flow is trained with, a name of `hepflows.training.divergences.DIVERGENCES`; the Kullback-Leibler one
                 and, at the end, one that has a shorter tail of weights where not given.
             covariance: whether the result has the covariance of all outputs; without, they cost no more than one.
+            reuse: draw through the map of the last call or of the file that was loaded, as it is: for another integrand of nearly the same
+                shape, or a smaller error of the same one.
             journal: a file that keeps all values: an integration that was killed and is started again with it calls the function only
                 for what is missing, and gives the same result.
             progress: called with the number of evaluations so far.
@@ -124,8 +128,9 @@ class FlowIntegrator:
             DivergenceLoss(loss)  # an unknown name shows now
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
-        plan = _Plan(neval, rtol, method, loss, covariance, seed)
-        identity = {**asdict(plan), "bounds": self.domain.bounds}
+        plan = _Plan(neval, rtol, method, loss, covariance, self._adapted() if reuse else None, seed)
+        names = ("neval", "rtol", "method", "loss", "covariance", "seed")
+        identity = {**{name: getattr(plan, name) for name in names}, "reuse": reuse, "bounds": self.domain.bounds}
         with ExitStack() as stack:
             first = self.world is None or self.world.first
             record = stack.enter_context(closing(Journal(journal, identity))) if first and journal is not None else None
@@ -138,11 +143,7 @@ class FlowIntegrator:
 
     def _integrate(self, evaluation: Evaluation, plan: _Plan) -> IntegrationResult:
         started, neval, seed = time.perf_counter(), plan.neval, plan.seed
-        preparation = prepare(evaluation, self.channels, neval, seed)
-        if self.domain.features > 1 and (
-            plan.method == "flow" or (plan.method == "auto" and _pays(evaluation, preparation, neval))
-        ):
-            preparation = _with_flow(evaluation, preparation, plan)
+        preparation = self._prepared(evaluation, plan)
         trained = time.perf_counter() - started
         chosen, estimator = choose(evaluation, preparation, neval, seed, correlate=plan.covariance)
         rounds = _estimate(estimator, neval - evaluation.calls, plan.rtol)
@@ -150,6 +151,13 @@ class FlowIntegrator:
         name = f"{chosen.name}, {'strata' if isinstance(estimator, Strata) else 'Sobol'}"
         seconds = {"total": time.perf_counter() - started, "integrand": evaluation.seconds, "training": trained}
         return _result(name, evaluation, preparation, estimator, rounds, seconds)
+
+    def _prepared(self, evaluation: Evaluation, plan: _Plan) -> Preparation:
+        if plan.kept is not None:
+            return Preparation((Candidate("map as it was", plan.kept.map, plan.kept.tally),), None)
+        preparation = prepare(evaluation, self.channels, plan.neval, plan.seed)
+        flow = plan.method == "flow" or (plan.method == "auto" and _pays(evaluation, preparation, plan.neval))
+        return _with_flow(evaluation, preparation, plan) if flow and self.domain.features > 1 else preparation
 
     def sample(
         self, n: int, *, unweighted: bool = True, overweight: float = 1e-3, function: Callable[[Any], Any] | None = None

@@ -304,3 +304,24 @@ def test_a_loss_of_choice() -> None:
     assert result.ess > 0.3  # of the maps alone: 0.17
     with pytest.raises(DomainError, match="kl"):
         FlowIntegrator(case.bounds)(case, 30_000, loss="magic")
+
+
+def test_a_map_is_used_again(tmp_path: Path) -> None:
+    """For a neighbour of the integrand it was made for, also after saving: all evaluations go to the estimate."""
+    case = INTEGRANDS["gauss4"]()
+    integ = FlowIntegrator(case.bounds, seed=1)
+    with pytest.raises(ConfigError, match="first"):
+        integ(case, 20_000, reuse=True)
+    integ(case, 100_000, method="vegas")
+    integ.save(tmp_path / "map.safetensors")
+
+    def neighbour(x: np.ndarray) -> np.ndarray:
+        return case.function(x) * (1 + x[:, 0])
+
+    assert case.truth is not None
+    for used in (integ, FlowIntegrator.load(tmp_path / "map.safetensors")):
+        result = used(neighbour, 20_000, reuse=True)
+        assert result.method.startswith("map as it was")
+        assert sum(part.n for part in result.rounds) > 0.85 * result.neval
+        assert abs(result.mean - 1.5 * case.truth) < 5 * result.sdev
+        assert result.ess > 0.8
