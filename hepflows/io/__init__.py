@@ -44,7 +44,8 @@ class Field:
     Args:
         name: dataset (HDF5) or branch (ROOT).
         shape: shape of one row; ``()`` for a scalar. ROOT branches are always scalars.
-        dtype: what a writer stores. A reader takes any real number and yields it as it is stored.
+        dtype: what a writer stores. A reader takes any real number and yields it as it is stored; from ROOT also
+            true and false where this is bool.
         required: a reader leaves out a column that is not required and not there. A writer may be given it late or never:
             its rows are zero until then, and without any it is not in the file (ROOT: all its rows are zero).
         ragged: rows are flat and of any length, a :class:`Ragged` (HDF5 only).

@@ -106,6 +106,7 @@ class Reader:
                 message = f"{path}: {found}: give a file with this layout"
                 raise DataError(message)
         self._branches = [field.name for field in fields if field.name in names]
+        self._booleans = {field.name for field in fields if np.dtype(field.dtype) == np.bool_}
         self.rows = int(self._tree.num_entries)
         self._check_branches()
         self.attributes = metadata_of(file)
@@ -148,7 +149,7 @@ class Reader:
             raise DataError(message)
         for name in self._branches:
             branch = self._tree[name]
-            if not is_scalar(branch.interpretation):
+            if not is_scalar(branch.interpretation, "fiub" if name in self._booleans else "fiu"):
                 found = f"branch {name!r} is of type {branch.typename!r} instead of one number an entry"
                 message = f"{self._path}: {found}: store it as double"
                 raise DataError(message)

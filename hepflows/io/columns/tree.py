@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from hepflows.errors import DataError, HepflowsError
 from hepflows.io import Field, reader
 from hepflows.io.columns import Array
@@ -49,5 +51,5 @@ class Columns:
 
     def iterate(self, names: Sequence[str], *, chunk: int) -> Iterator[dict[str, Array]]:
         """Yield {name: (rows,)} of at most ``chunk`` rows."""
-        with reader(self._path, [Field(name) for name in names], tree=self._tree) as table:
+        with reader(self._path, [Field(name, dtype=np.bool_) for name in names], tree=self._tree) as table:
             yield from table.iterate(chunk=chunk)
