@@ -36,8 +36,12 @@ $(VENV)/docs.stamp: $(VENV)/base.stamp
 demo: $(VENV)/base.stamp ## train, generate, judge and report on the shipped showers, about 2 minutes
 	$(BIN)/hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo --resume
 
+# Geant4 has a process of its own: what it does not like ends the process that it is in
+GEANT4 := tests/applications/calorimeter/simulate/test_geant4.py
+
 test: $(VENV)/test.stamp ## the tests and the examples of the docstrings, a process a core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0 --ignore $(GEANT4)
+	$(BIN)/python -m pytest $(GEANT4)
 	$(BIN)/python -m pytest --doctest-modules hepflows
 
 test-slow: $(VENV)/test.stamp ## the tests that take minutes
