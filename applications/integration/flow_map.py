@@ -30,7 +30,7 @@ def cube_flow(
 
     Args:
         dimension: of the cube, at least two.
-        blocks: number of layers; as many as it takes for that where not given, six for two coordinates.
+        blocks: number of layers; as many as it takes for that, and at least six, where not given.
         hidden: widths of the conditioning networks.
         bins: of each spline.
         seed: draws the initial weights.
@@ -44,7 +44,7 @@ def cube_flow(
     digits = max(1, math.ceil(math.log2(dimension)))
     layers: list[Bijection] = []
     with _single_precision():
-        for block in range((6 if dimension == 2 else 2 * digits) if blocks is None else blocks):
+        for block in range(max(6, 2 * digits) if blocks is None else blocks):
             digit = torch.tensor([(i >> (block // 2 % digits)) & 1 for i in range(dimension)], dtype=torch.bool)
             layers.append(Coupling(spline, digit if block % 2 else ~digit, hidden=hidden, generator=generator))
         return Flow(Chain(layers), UniformBox([0.0] * dimension, [1.0] * dimension))

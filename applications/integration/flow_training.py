@@ -17,7 +17,7 @@ from hepflows.metrics.weights import WeightTally
 from hepflows.training.divergences import DivergenceLoss
 from hepflows.training.seeding import numpy_generator
 
-ROUNDS, STEPS, BATCH, RATE = 6, 600, 1024, 4e-3
+ROUNDS, STEPS, BATCH, RATE = 6, 570, 1024, 4e-3
 """Rounds of points, steps of Adam in all, points of a step, and its learning rate at the start."""
 SHARE = 0.24
 """Share of all evaluations that the training takes."""
