@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -81,3 +82,15 @@ def _lines(title: str, every: float = 15.0) -> Iterator[Update]:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def interruptible(out: Path) -> Iterator[None]:
+    """Ctrl-C inside ends the command with code 130, and a sentence on how to go on with the run in ``out``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        import typer
+
+        errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
+        raise typer.Exit(130) from None

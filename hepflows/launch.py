@@ -1,4 +1,4 @@
-"""Whether this process is one of several that ``torchrun`` started. Needs no torch."""
+"""How this process was started: whether it is one of several of ``torchrun``, and on how many threads. Importing it needs no torch."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ def launched() -> tuple[int, int]:
         )
         raise ConfigError(message)
     return int(texts[0]), int(texts[1])
+
+
+def use_threads(threads: int | None) -> None:
+    """Restrict the processor threads of torch; as many as there are cores where None."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hepflows import console
+from hepflows.launch import use_threads
 
 if TYPE_CHECKING:
     from hepflows.applications.anomaly.config import SearchConfig
@@ -100,8 +99,8 @@ def run(
     """
     from hepflows.applications.anomaly import Regions, pipeline
 
-    _use(threads)
-    with _interruptible(out):
+    use_threads(threads)
+    with console.interruptible(out):
         metrics = pipeline.run(
             events,
             out,
@@ -150,8 +149,8 @@ def scan(
     """
     from hepflows.applications.anomaly import scan as scanning
 
-    _use(threads)
-    with _interruptible(out):
+    use_threads(threads)
+    with console.interruptible(out):
         found = scanning.scan(
             events,
             out,
@@ -184,7 +183,7 @@ def score(
     """
     from hepflows.applications.anomaly import pipeline
 
-    _use(threads)
+    use_threads(threads)
     n, outside = pipeline.score(model, events, output)
     console.say(f"{n} events in {output}, column {pipeline.SCORE}")
     _say_outside(outside)
@@ -246,13 +245,6 @@ def _say_outside(count: int) -> None:
         )
 
 
-def _use(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
 def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """The numbers a person looks for first."""
 
@@ -272,15 +264,6 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         "auc": "AUC in the signal region",
     }
     return [(title, text(key)) for key, title in names.items() if key in metrics]
-
-
-@contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
-        raise typer.Exit(130) from None
 
 
 if __name__ == "__main__":

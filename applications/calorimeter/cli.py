@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +9,13 @@ import typer
 
 from hepflows import console
 from hepflows.applications.calorimeter import file_commands
-from hepflows.applications.calorimeter.cli_evaluate import Seed, Threads, evaluate, timing, use_threads
+from hepflows.applications.calorimeter.cli_evaluate import Seed, Threads, evaluate, timing
 from hepflows.applications.calorimeter.cli_export import export
 from hepflows.applications.calorimeter.cli_reweight import reweight
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
 from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
-from hepflows.launch import launched
+from hepflows.launch import launched, use_threads
 
 app = typer.Typer(
     help="Calorimeter showers: generate them and let a classifier judge.",
@@ -81,7 +79,7 @@ def run(
     from hepflows.applications.calorimeter.config import load_config
 
     use_threads(threads)
-    with _interruptible(out):
+    with console.interruptible(out):
         config = load_config(preset, _with_teacher(settings, teacher))
         options: dict[str, Any] = {"geometry": geometry, "resume": resume, "overwrite": overwrite, "memory_gb": memory}
         metrics = pipeline.run(inputs, out, config, seed, **options)
@@ -118,7 +116,7 @@ def train(
 
     use_threads(threads)
     config = load_config(preset, _with_teacher(settings, teacher))
-    with connect() as world, _interruptible(out):
+    with connect() as world, console.interruptible(out):
         with world.together():
             showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
             parts = Split.of(len(showers), config.split, seed)
@@ -204,15 +202,6 @@ def _shard(text: str) -> tuple[int, int]:
         message = f"--shard {text}: write it as i/N with i from 0 to N - 1, for example 0/10"
         raise ConfigError(message)
     return int(index), int(count)
-
-
-@contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
-        raise typer.Exit(130) from None
 
 
 def _table(metrics: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from hepflows import console
 from hepflows.applications.calorimeter.file_commands import Cells
+from hepflows.launch import use_threads
 
 if TYPE_CHECKING:
     from hepflows.applications.calorimeter.evaluation.context import Context
@@ -116,14 +117,6 @@ def timing(
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.table(rows(found))
     console.say(f"{found['cpu']}, {found['threads']} threads, {found['parameters']:,} parameters; {target}")
-
-
-def use_threads(threads: int | None) -> None:
-    """Restrict the processor threads of torch."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:

@@ -11,7 +11,7 @@ import typer
 from hepflows import console
 from hepflows.applications.integration.bounds_option import BoundsCommand
 from hepflows.errors import ConfigError
-from hepflows.launch import launched
+from hepflows.launch import launched, use_threads
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -127,10 +127,7 @@ def run(
     _check(function, builtin, bounds, neval)
     from hepflows.applications.integration import pipeline
 
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
     settings = pipeline.Settings(
         integrand=builtin or function or "",
         builtin=builtin is not None,
@@ -145,11 +142,8 @@ def run(
         formats=tuple(one.value for one in formats or [Format.hdf5]),
         verdict=verdict,
     )
-    try:
+    with console.interruptible(out):
         values = pipeline.run(settings, out, seed, resume=resume, overwrite=overwrite)
-    except KeyboardInterrupt:
-        console.errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
-        raise typer.Exit(130) from None
     _tell_files(values, out)
 
 

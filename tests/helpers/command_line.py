@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -27,3 +28,18 @@ def calorimeter(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def integration(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """The exit code of ``hepflows integration ...``."""
     return _run(monkeypatch, "integration", *arguments)
+
+
+def help_without_torch(*words: str) -> str:
+    """The help of a command, in a process of its own that must not have imported what takes long."""
+    code = (
+        f"import sys; sys.argv = ['hepflows', *{list(words)}, '--help']\n"
+        "from hepflows.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'h5py', 'uproot', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
