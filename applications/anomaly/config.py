@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from hepflows.errors import ConfigError
 from hepflows.training.config import Count, TrainingConfig
+from hepflows.training.presets import Section, read_preset
 
-
-class Section(BaseModel):
-    """A part of a configuration, which takes no names but its own."""
-
-    model_config = ConfigDict(extra="forbid")
+PACKAGE = "hepflows.applications.anomaly"
 
 
 class DensityConfig(Section):
@@ -33,7 +28,7 @@ class DensityConfig(Section):
 
     kind: Literal["coupling", "maf"] = "coupling"
     blocks: int = Field(6, ge=1)
-    hidden: list[Count] = [64, 64]
+    hidden: list[Count] = Field([64, 64])
     bins: int = Field(8, ge=2)
     preprocess: Literal["logit", "standardise"] = "logit"
     validation: float = Field(0.1, gt=0, lt=1)
@@ -66,7 +61,7 @@ class ClassifierConfig(Section):
     leaves: int = Field(31, ge=2)
     patience: int = Field(10, ge=1)
     rate: float | None = Field(None, gt=0)
-    hidden: list[Count] = [64, 64, 64]
+    hidden: list[Count] = Field([64, 64, 64])
     epochs: int = Field(30, ge=1)
     averaged: int = Field(10, ge=1)
     batch_size: int = Field(512, ge=1)
@@ -97,7 +92,7 @@ class VerdictConfig(Section):
         closure_repeats: trainings of that test.
     """
 
-    efficiencies: list[float] = [1e-2, 1e-3]
+    efficiencies: list[float] = Field([1e-2, 1e-3])
     function: Literal["exponential", "dijet"] = "exponential"
     scale: float = Field(13.0, gt=0)
     bins: int = Field(40, ge=8)
@@ -138,12 +133,6 @@ class SearchConfig(Section):
     verdict: VerdictConfig = VerdictConfig()
 
 
-def presets() -> list[str]:
-    """Names of the presets that come with the package."""
-    folder = resources.files("hepflows.applications.anomaly") / "configs"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
 def load_config(preset: str = "default", settings: list[str] | None = None) -> SearchConfig:
     """A preset, or a YAML file of your own, with single values replaced.
 
@@ -157,19 +146,8 @@ def load_config(preset: str = "default", settings: list[str] | None = None) -> S
     >>> load_config("default", ["density.blocks=2", "method=anode"]).density.blocks
     2
     """
-    values = _read(preset)
-    for setting in settings or []:
-        path, separator, text = setting.partition("=")
-        *parents, name = path.strip().split(".")
-        section = values
-        for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
-                break
-        if not separator or not isinstance(section, dict):
-            message = f"--set {setting}: write it as section.name=value, for example density.blocks=4"
-            raise ConfigError(message)
-        section[name] = yaml.safe_load(text)
+    sections = "sections such as density and classifier"
+    values = read_preset(PACKAGE, preset, settings, example="density.blocks=4", sections=sections)
     return validate(values, f"preset {preset}")
 
 
@@ -194,25 +172,3 @@ def validate(values: dict[str, Any], where: str) -> SearchConfig:
         message = f"{where}: verdict.efficiencies must lie between 0 and 1, got {config.verdict.efficiencies}"
         raise ConfigError(message)
     return config
-
-
-def _read(preset: str) -> dict[str, Any]:
-    try:
-        if preset in presets():
-            text = (resources.files("hepflows.applications.anomaly") / "configs" / f"{preset}.yaml").read_text()
-        elif preset.endswith((".yaml", ".yml")):
-            with open(preset) as file:
-                text = file.read()
-        else:
-            message = (
-                f"there is no preset {preset!r}: choose one of {', '.join(presets())}, or give the path of a YAML file"
-            )
-            raise ConfigError(message)
-        values = yaml.safe_load(text) or {}
-    except (OSError, yaml.YAMLError) as error:
-        message = f"{preset}: cannot be read as YAML ({error})"
-        raise ConfigError(message) from None
-    if not isinstance(values, dict):
-        message = f"{preset}: expected a YAML mapping with sections such as density and classifier"
-        raise ConfigError(message)
-    return {"preset": preset, **values}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from hepflows.applications.calorimeter.flow_config import (
     FlowConfig,
-    Section,
     ShowerFlowConfig,
     StudentConfig,
     TeacherConfig,
 )
 from hepflows.errors import ConfigError
+from hepflows.training.presets import Section, read_preset
+
+PACKAGE = "hepflows.applications.calorimeter"
 
 
 class PreprocessConfig(Section):
@@ -126,12 +126,6 @@ class RunConfig(Section):
     verdict: VerdictConfig = VerdictConfig()
 
 
-def presets() -> list[str]:
-    """Names of the presets that come with the package."""
-    folder = resources.files("hepflows.applications.calorimeter") / "configs"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
 def load_config(preset: str = "demo", settings: list[str] | None = None) -> RunConfig:
     """A preset, or a YAML file of your own, with single values replaced.
 
@@ -142,20 +136,8 @@ def load_config(preset: str = "demo", settings: list[str] | None = None) -> RunC
     >>> load_config("demo", ["model.shower_flow.blocks=2"]).model.shower_flow.blocks
     2
     """
-    values = _read(preset)
-    for setting in settings or []:
-        path, separator, text = setting.partition("=")
-        if not separator:
-            message = f"--set {setting}: write it as section.name=value, for example model.shower_flow.blocks=4"
-            raise ConfigError(message)
-        section = values
-        *parents, name = path.strip().split(".")
-        for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
-                message = f"--set {setting}: {parent} is a value, not a section"
-                raise ConfigError(message)
-        section[name] = yaml.safe_load(text)
+    sections = "the sections model, split and verdict"
+    values = read_preset(PACKAGE, preset, settings, example="model.shower_flow.blocks=4", sections=sections)
     return validate(values, f"preset {preset}")
 
 
@@ -174,25 +156,3 @@ def validate(values: dict[str, Any], where: str) -> RunConfig:
         )
         message = f"{where}: {field}: {first['msg']} (got {first['input']!r})"
         raise ConfigError(message) from None
-
-
-def _read(preset: str) -> dict[str, Any]:
-    if preset in presets():
-        folder = resources.files("hepflows.applications.calorimeter") / "configs"
-        text = (folder / f"{preset}.yaml").read_text()
-        return {"preset": preset, **yaml.safe_load(text)}
-    if not preset.endswith((".yaml", ".yml")):
-        message = (
-            f"there is no preset {preset!r}: choose one of {', '.join(presets())}, or give the path of a YAML file"
-        )
-        raise ConfigError(message)
-    try:
-        with open(preset) as file:
-            values = yaml.safe_load(file)
-    except (OSError, yaml.YAMLError) as error:
-        message = f"{preset}: cannot be read as YAML ({error})"
-        raise ConfigError(message) from None
-    if not isinstance(values, dict):
-        message = f"{preset}: expected a YAML mapping with the sections model, split and verdict"
-        raise ConfigError(message)
-    return {"preset": preset, **values}

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hepflows.training.config import Count, TrainingConfig
-
-
-class Section(BaseModel):
-    """A part of a configuration, which takes no names but its own."""
-
-    model_config = ConfigDict(extra="forbid")
+from hepflows.training.presets import Section
 
 
 class DiscriminatorConfig(Section):
@@ -32,7 +27,7 @@ class DiscriminatorConfig(Section):
     fade: int = Field(0, ge=0)
     clip: float = Field(10.0, gt=1)
     rate: float = Field(1e-3, gt=0)
-    hidden: list[int] = [64, 64]
+    hidden: list[int] = Field([64, 64])
 
 
 class SplineConfig(Section):
@@ -64,7 +59,7 @@ class FlowConfig(SplineConfig):
         hidden: widths of the hidden layers of each block.
     """
 
-    hidden: list[int] = [378, 378]
+    hidden: list[int] = Field([378, 378])
 
 
 class TeacherConfig(FlowConfig):

@@ -1,0 +1,75 @@
+"""Configurations: presets that come with an application, YAML files of the user, single values replaced."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from hepflows.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of a configuration, which takes no names but its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def presets(package: str) -> list[str]:
+    """Names of the presets in the folder ``configs`` of a package."""
+    folder = resources.files(package) / "configs"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_preset(
+    package: str, preset: str, settings: list[str] | None, *, example: str, sections: str
+) -> dict[str, Any]:
+    """The values of a preset, or of a YAML file of the user, with single ones replaced.
+
+    Args:
+        package: whose presets.
+        preset: one of `presets`, or the path of a YAML file.
+        settings: ``a.b=value`` replacements, values in YAML.
+        example: of a replacement, for messages.
+        sections: what a file has at its top, for messages.
+
+    Raises:
+        ConfigError: no such preset, a file that is none, or a replacement that cannot be.
+    """
+    values = _read(package, preset, sections)
+    for setting in settings or []:
+        path, separator, text = setting.partition("=")
+        if not separator:
+            message = f"--set {setting}: write it as section.name=value, for example {example}"
+            raise ConfigError(message)
+        section = values
+        *parents, name = path.strip().split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                message = f"--set {setting}: {parent} is a value, not a section"
+                raise ConfigError(message)
+        section[name] = yaml.safe_load(text)
+    return values
+
+
+def _read(package: str, preset: str, sections: str) -> dict[str, Any]:
+    if preset in presets(package):
+        text = (resources.files(package) / "configs" / f"{preset}.yaml").read_text()
+        return {"preset": preset, **yaml.safe_load(text)}
+    if not preset.endswith((".yaml", ".yml")):
+        names = ", ".join(presets(package))
+        message = f"there is no preset {preset!r}: choose one of {names}, or give the path of a YAML file"
+        raise ConfigError(message)
+    try:
+        with open(preset) as file:
+            values = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{preset}: cannot be read as YAML ({error})"
+        raise ConfigError(message) from None
+    if not isinstance(values, dict):
+        message = f"{preset}: expected a YAML mapping with {sections}"
+        raise ConfigError(message)
+    return {"preset": preset, **values}
