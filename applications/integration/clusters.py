@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
+from hepflows.applications.integration.channel import Channel
 from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import CubeMap, Rotation, principal_axes
-from hepflows.applications.integration.vegas import VegasMap
+from hepflows.applications.integration.maps import Rotation, principal_axes
 
 NUMBERS = (2, 3, 5, 8)
 """Numbers of clumps that are tried."""
 
 
-def channels_of(x: Array, bins: int, seed: int) -> list[tuple[Sequence[CubeMap], VegasMap]]:
+def channels_of(x: Array, bins: int, seed: int) -> list[Channel]:
     """Clumps of points by a Gaussian mixture, as many as the Bayesian information criterion wants, each with axes and map of its own.
 
     Args:
@@ -22,7 +21,7 @@ def channels_of(x: Array, bins: int, seed: int) -> list[tuple[Sequence[CubeMap],
         seed: of the mixture.
 
     Returns:
-        The channels, each a frame and a map; none where one clump does as well.
+        The channels; none where one clump does as well.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -40,8 +39,4 @@ def channels_of(x: Array, bins: int, seed: int) -> list[tuple[Sequence[CubeMap],
     parts = [part for part in parts if len(part) > 10 * d]
     if len(parts) < 2:
         return []
-    channels: list[tuple[Sequence[CubeMap], VegasMap]] = []
-    for part in parts:
-        frame = [Rotation(principal_axes(part))]
-        channels.append((frame, VegasMap.fitted(frame[0].forward(part)[0], bins, floor=min(0.1, 0.3 / d))))
-    return channels
+    return [Channel.fitted([Rotation(principal_axes(part))], part, bins) for part in parts]

@@ -11,6 +11,8 @@ from hepflows.applications.integration.integrand import Array
 from hepflows.errors import DomainError
 
 Bounds = Sequence[tuple[float, float] | int]
+BELOW_ONE = 1 - 2.0**-53
+"""The largest number below one: the cube has no upper edge."""
 
 
 class Domain:
@@ -59,7 +61,7 @@ class Domain:
             u[axis], slope = _forward(x[:, axis], bound)
             ladj += slope
         inside = ((u >= 0) & (u <= 1)).all(0)
-        return np.clip(np.nan_to_num(u.T), 0.0, 1 - 2.0**-53), np.where(inside, ladj, -np.inf)
+        return np.clip(np.nan_to_num(u.T), 0.0, BELOW_ONE), np.where(inside, ladj, -np.inf)
 
 
 def _checked(bound: tuple[float, float] | int) -> tuple[float, float] | int:

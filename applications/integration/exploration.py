@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hepflows.applications.integration.domain import BELOW_ONE
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.points import sobol
 from hepflows.training.seeding import numpy_generator
@@ -24,17 +25,11 @@ class Exploration:
         points: ``(n, d)`` latents of about equal weight under ``|w|``, of several sweeps that are correlated.
         values: ``(n,)`` the target at these.
         last: ``(walkers, d)`` those of the last sweep.
-        evaluations: calls of the target.
-        temperatures: number of steps from the flat density to the target.
-        acceptance: share of the moves accepted at the end.
     """
 
     points: Array
     values: Array
     last: Array
-    evaluations: int
-    temperatures: int
-    acceptance: float
 
 
 def explore(
@@ -69,24 +64,22 @@ def explore(
     rng = numpy_generator(seed, "explore")
     z = np.ascontiguousarray(sobol(pool * walkers, dimension, seed, "explore"))
     log_w = _log(target(z))
-    calls, beta, steps, accepted = len(z), 0.0, 0, 0.0
     kept, heights = [], []
     if not np.isfinite(log_w).any():
         return None
+    beta, wanted = 0.0, 2.0 * walkers
     while beta < 1:
-        wanted = 2 * walkers if steps == 0 else walkers / 2
         step = _step(log_w, 1 - beta, wanted)
-        beta, steps = (1.0 if step >= 1 - beta else beta + step), steps + 1
+        beta, wanted = (1.0 if step >= 1 - beta else beta + step), walkers / 2
         chosen = _resample(log_w, step, walkers, rng)
         z, log_w = z[chosen], log_w[chosen]
         sweeps = moves + (extra if beta == 1 else 0)
         for sweep in range(sweeps):
-            accepted = _sweep(target, z, log_w, beta, rng)
-            calls += walkers
+            _sweep(target, z, log_w, beta, rng)
             if sweep >= sweeps - extra - 1 and beta == 1:
                 kept.append(z.copy())
                 heights.append(np.exp(log_w))
-    return Exploration(np.concatenate(kept), np.concatenate(heights), z, calls, steps, accepted)
+    return Exploration(np.concatenate(kept), np.concatenate(heights), z)
 
 
 def _log(weights: Array) -> Array:
@@ -120,10 +113,9 @@ def _resample(log_w: Array, step: float, n: int, rng: np.random.Generator) -> Ar
     return np.asarray(rng.permutation(np.minimum(chosen, len(log_w) - 1)))
 
 
-def _sweep(target: Target, z: Array, log_w: Array, beta: float, rng: np.random.Generator) -> float:
-    """Move each half by the differences of the other, in place; the share that was accepted."""
+def _sweep(target: Target, z: Array, log_w: Array, beta: float, rng: np.random.Generator) -> None:
+    """Move each half by the differences of the other, in place."""
     n, d = z.shape
-    accepted = 0
     for half in (0, 1):
         moving, others = np.arange(half, n, 2), np.arange(1 - half, n, 2)
         a, b = rng.choice(others, len(moving)), rng.choice(others, len(moving))
@@ -132,10 +124,8 @@ def _sweep(target: Target, z: Array, log_w: Array, beta: float, rng: np.random.G
         proposal = z[moving] + scale[:, None] * (z[a] - z[b]) + 1e-3 * rng.standard_normal((len(moving), d))
         # reflection at the walls keeps the move symmetric
         proposal = np.mod(np.abs(proposal), 2.0)
-        proposal = np.minimum(np.where(proposal > 1, 2 - proposal, proposal), 1 - 2.0**-53)
+        proposal = np.minimum(np.where(proposal > 1, 2 - proposal, proposal), BELOW_ONE)
         new = _log(target(proposal))
         with np.errstate(invalid="ignore"):
             better = np.log(rng.random(len(moving))) < beta * (new - log_w[moving])
         z[moving[better]], log_w[moving[better]] = proposal[better], new[better]
-        accepted += int(better.sum())
-    return accepted / len(z)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepflows.applications.integration.domain import BELOW_ONE
 from hepflows.applications.integration.integrand import Array
 from hepflows.bases import UniformBox
 from hepflows.bijections import Bijection, Chain, Coupling, RationalQuadraticSpline
@@ -88,7 +89,7 @@ class FlowMap:
                 part = slice(start, start + CHUNK)
                 y, slope = function(single(points[part]))
                 mapped[:, part], ladj[part] = y.T.numpy(), slope.numpy()
-        return np.clip(mapped.T, 0.0, 1 - 2.0**-53), ladj
+        return np.clip(mapped.T, 0.0, BELOW_ONE), ladj
 
 
 def single(points: Array) -> Tensor:

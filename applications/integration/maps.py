@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hepflows.applications.integration.domain import Domain
+from hepflows.applications.integration.domain import BELOW_ONE, Domain
 from hepflows.applications.integration.integrand import Array
 from hepflows.errors import ShapeError
 
@@ -88,12 +88,12 @@ class Rotation:
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         z = ((x - 0.5) @ self.axes - self.low) / self.size
-        return np.clip(z, 0.0, 1 - 2.0**-53), np.full(len(x), -self.log_volume)
+        return np.clip(z, 0.0, BELOW_ONE), np.full(len(x), -self.log_volume)
 
     def inverse(self, z: Array) -> tuple[Array, Array]:
         x = (self.low + z * self.size) @ self.axes.T + 0.5
         inside = ((x >= 0) & (x < 1)).all(1)
-        return np.clip(x, 0.0, 1 - 2.0**-53), np.where(inside, self.log_volume, -np.inf)
+        return np.clip(x, 0.0, BELOW_ONE), np.where(inside, self.log_volume, -np.inf)
 
 
 class InDomain:

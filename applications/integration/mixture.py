@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logsumexp
 
+from hepflows.applications.integration.channel import Channel
 from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import Composition, CubeMap
-from hepflows.applications.integration.vegas import VegasMap
 
 SMALLEST = 1e-3
 """Channels of a smaller share are dropped."""
@@ -24,31 +23,28 @@ class Mixture:
     that a weight needs, and ``log_prob`` takes the place of ``forward``.
 
     Args:
-        channels: what each is made of, in the direction from point to latent: a frame of any maps, and a map of VEGAS.
+        channels: one for each peak or propagator.
         shares: :math:`\beta_k`; equal where not given.
 
-    >>> channels = [([], VegasMap.flat(1, 8)), ([], VegasMap(np.array([[0, 0.1, 1.0]])))]
-    >>> mixture = Mixture(channels)
+    >>> from hepflows.applications.integration.vegas import VegasMap
+    >>> mixture = Mixture([Channel([], VegasMap.flat(1, 8)), Channel([], VegasMap(np.array([[0, 0.1, 1.0]])))])
     >>> x, ladj = mixture.inverse(np.array([[0.2, 0.5], [0.7, 0.5]]))  # the first from the first channel, the other from the second
     >>> x[:, 0].round(3).tolist(), mixture.log_prob(x).round(3).tolist() == (-ladj).round(3).tolist()
     ([0.5, 0.1], True)
     """
 
-    def __init__(
-        self, channels: Sequence[tuple[Sequence[CubeMap], VegasMap]], shares: Sequence[float] | Array | None = None
-    ) -> None:
-        self.channels = [(list(frame), map_) for frame, map_ in channels]
+    def __init__(self, channels: Sequence[Channel], shares: Sequence[float] | Array | None = None) -> None:
+        self.channels = list(channels)
         self.shares = np.full(len(channels), 1 / len(channels)) if shares is None else np.asarray(shares, float)
-        self.maps = [Composition([*frame, map_]) for frame, map_ in channels]
-        self.features = 1 + self.maps[0].features
+        self.features = 1 + self.channels[0].features
 
     def inverse(self, z: Array) -> tuple[Array, Array]:
         x, ladj = np.empty((self.features - 1, len(z))).T, np.full(len(z), -np.inf)
-        channel = self.channel_of(z)
-        for k, map_ in enumerate(self.maps):
-            rows = np.flatnonzero(channel == k)
+        chosen = self.channel_of(z)
+        for k, channel in enumerate(self.channels):
+            rows = np.flatnonzero(chosen == k)
             if len(rows):
-                x[rows], ladj[rows] = map_.inverse(z[rows, 1:])
+                x[rows], ladj[rows] = channel.inverse(z[rows, 1:])
         inside = ladj > -np.inf
         ladj[inside] = -self.log_prob(x[inside])
         return x, ladj
@@ -64,7 +60,7 @@ class Mixture:
 
     def log_densities(self, x: Array) -> Array:
         """Those of each channel, (K, n)."""
-        return np.stack([map_.forward(x)[1] for map_ in self.maps])
+        return np.stack([channel.forward(x)[1] for channel in self.channels])
 
     def adapted(self, z: Array, x: Array, weights: Array) -> Mixture:
         r"""The mixture after one round: each map adapted to its own points, shares moved to where the variance is made.
@@ -84,10 +80,9 @@ class Mixture:
         variance = (np.exp(densities - log_q) * np.square(weights[used])).sum(1)
         shares = self.shares * np.sqrt(variance / variance.sum())
         shares /= shares.sum()
-        channel = self.channel_of(z)
-        kept: list[tuple[Sequence[CubeMap], VegasMap]] = []
-        for k, (frame, map_) in enumerate(self.channels):
-            rows = channel == k
+        chosen, kept = self.channel_of(z), []
+        for k, channel in enumerate(self.channels):
+            rows = chosen == k
             if shares[k] > SMALLEST:
-                kept.append((frame, map_.adapted(z[rows, 1:], weights[rows]) if rows.any() else map_))
+                kept.append(channel.adapted(z[rows, 1:], x[rows], weights[rows]) if rows.any() else channel)
         return Mixture(kept, shares[shares > SMALLEST] / shares[shares > SMALLEST].sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hepflows.applications.integration.domain import BELOW_ONE
 from hepflows.applications.integration.integrand import Array
 from hepflows.training.seeding import derive, numpy_generator
 
@@ -34,7 +35,7 @@ def sobol(n: int, dimension: int, seed: int, *names: int | str) -> Array:
     for bit in range(bits):
         numbers[:, 1 << bit : 2 << bit] = numbers[:, : 1 << bit] ^ directions[:, bit : bit + 1]
     rest = numpy_generator(part, "bits").random((dimension, 1))  # below the bits that the net has
-    return np.asarray(np.minimum((numbers[:, :n] + rest) * 2.0**-engine.MAXBIT, 1 - 2.0**-53).T)
+    return np.asarray(np.minimum((numbers[:, :n] + rest) * 2.0**-engine.MAXBIT, BELOW_ONE).T)
 
 
 def uniform(n: int, dimension: int, seed: int, *names: int | str) -> Array:

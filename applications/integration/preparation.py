@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from hepflows.applications.integration.channel import Channel
 from hepflows.applications.integration.clusters import channels_of
 from hepflows.applications.integration.evaluation import Evaluation
 from hepflows.applications.integration.exploration import Exploration, explore
 from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import Composition, CubeMap, Rotation, principal_axes
+from hepflows.applications.integration.maps import CubeMap, Rotation, principal_axes
 from hepflows.applications.integration.mixture import Mixture
 from hepflows.applications.integration.points import sobol
 from hepflows.applications.integration.vegas import VegasMap
@@ -22,6 +24,9 @@ BINS = 1024
 GOOD, MANY, HOPELESS = 0.5, 0.3, 0.05
 """Effective share from which a map needs no exploration, that below which clumps of points get channels of their own, and that below which
 more rounds alone do not help."""
+
+
+Adaptive = TypeVar("Adaptive", Channel, Mixture)
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def prepare(evaluation: Evaluation, channels: Sequence[CubeMap], neval: int, see
     """
     d = evaluation.domain.features
     n = 1 << int(np.log2(min(5 * neval**0.6, neval / 25)))
-    plain, tally = adapt(evaluation, [], VegasMap.flat(d, BINS), n, 6, seed)
-    candidates = [Candidate("vegas", plain, tally)]
+    flat = VegasMap.flat(d, BINS)
+    candidates = [Candidate("vegas", *adapt(evaluation, Channel([], flat), n, 6, seed, hopeless=HOPELESS))]
     if channels:
-        mixture = Mixture([([channel], VegasMap.flat(d, BINS)) for channel in channels])
-        candidates.append(Candidate("channels", *mix(evaluation, mixture, n, 6, seed)))
+        mixture = Mixture([Channel([channel], flat) for channel in channels])
+        candidates.append(Candidate("channels", *adapt(evaluation, mixture, n, 6, seed)))
     if d == 1 or max(candidate.tally.effective_share for candidate in candidates) > GOOD:
         return Preparation(tuple(candidates), None)
 
@@ -84,14 +89,15 @@ def prepare(evaluation: Evaluation, channels: Sequence[CubeMap], neval: int, see
         return Preparation(tuple(candidates), None)
     x = found.points
     frames: list[Sequence[CubeMap]] = [[], [Rotation(principal_axes(x))]]
-    turned = [_fitted(evaluation, frame, x, BINS, n, seed) for frame in frames]
-    frame, map_, _ = max(turned, key=lambda entry: entry[2].effective_share)
-    map_, tally = adapt(evaluation, frame, map_, n, _rounds(neval // 3, evaluation, n), seed)
-    candidates.append(Candidate("rotated vegas" if frame else "vegas", Composition([*frame, map_]), tally))
+    turned = [adapt(evaluation, Channel.fitted(frame, x, BINS), n, 2, seed) for frame in frames]
+    best = max(turned, key=lambda entry: entry[1].effective_share)[0]
+    hopeless = 0.0 if best.frame else HOPELESS
+    best, tally = adapt(evaluation, best, n, _rounds(neval // 3, evaluation, n), seed, hopeless=hopeless)
+    candidates.append(Candidate("rotated vegas" if best.frame else "vegas", best, tally))
     clumps = channels_of(found.last, BINS, seed) if tally.effective_share < MANY else []
     if clumps:
-        mixture = Mixture(clumps)
-        candidates.append(Candidate("channels", *mix(evaluation, mixture, n, _rounds(neval // 2, evaluation, n), seed)))
+        rounds = _rounds(neval // 2, evaluation, n)
+        candidates.append(Candidate("channels", *adapt(evaluation, Mixture(clumps), n, rounds, seed)))
     return Preparation(tuple(candidates), found)
 
 
@@ -100,46 +106,29 @@ def _rounds(until: int, evaluation: Evaluation, n: int) -> int:
     return int(np.clip((until - evaluation.calls) // n, 1, 8))
 
 
-def mix(evaluation: Evaluation, mixture: Mixture, n: int, rounds: int, seed: int) -> tuple[Mixture, WeightTally]:
-    """Up to so many rounds of ``n`` points through a mixture, as `adapt` does."""
-    best = 0.0
-    for i in range(rounds):
-        z = sobol(n, mixture.features, seed, "mix", i)
-        x, ladj = mixture.inverse(z)
-        weights = evaluation.leading(evaluation.weights(x, ladj))
-        tally = WeightTally()
-        tally.add(weights)
-        if i == rounds - 1 or GOOD < tally.effective_share < 1.05 * best:
-            break
-        best = max(best, tally.effective_share)
-        mixture = mixture.adapted(z, x, weights)
-    return mixture, tally
-
-
-def _fitted(
-    evaluation: Evaluation, frame: Sequence[CubeMap], x: Array, bins: int, n: int, seed: int
-) -> tuple[Sequence[CubeMap], VegasMap, WeightTally]:
-    """A map fitted to points of the cube along the axes of ``frame``, and its first rounds."""
-    z = frame[0].forward(x)[0] if frame else x
-    return frame, *adapt(evaluation, frame, VegasMap.fitted(z, bins, floor=min(0.1, 0.3 / z.shape[1])), n, 2, seed)
-
-
 def adapt(
-    evaluation: Evaluation, frame: Sequence[CubeMap], map_: VegasMap, n: int, rounds: int, seed: int
-) -> tuple[VegasMap, WeightTally]:
-    """Up to so many rounds of ``n`` points through ``map_`` and then ``frame``, as long as the map gains; it and its weights."""
+    evaluation: Evaluation, map_: Adaptive, n: int, rounds: int, seed: int, *, hopeless: float = 0.0
+) -> tuple[Adaptive, WeightTally]:
+    """Up to so many rounds of ``n`` points through a map, as long as it gains; the map and its weights.
+
+    Args:
+        evaluation: the integrand.
+        map_: a channel or a mixture of them.
+        n: points of a round.
+        rounds: at most.
+        seed: of the points.
+        hopeless: effective share below which three rounds are enough.
+    """
     best, before = 0.0, evaluation.calls
     for i in range(rounds):
         z = sobol(n, map_.features, seed, "adapt", before, i)
-        weights = evaluation.leading(evaluation.weights(*Composition([*frame, map_]).inverse(z)))
+        x, ladj = map_.inverse(z)
+        weights = evaluation.leading(evaluation.weights(x, ladj))
         tally = WeightTally()
         tally.add(weights)
-        if (
-            i == rounds - 1
-            or (i == 2 and not frame and tally.effective_share < HOPELESS)
-            or GOOD < tally.effective_share < 1.05 * best
-        ):
+        share = tally.effective_share
+        if i == rounds - 1 or (i == 2 and share < hopeless) or GOOD < share < 1.05 * best:
             break
-        best = max(best, tally.effective_share)
-        map_ = map_.adapted(z, weights)
+        best = max(best, share)
+        map_ = map_.adapted(z, x, weights)
     return map_, tally

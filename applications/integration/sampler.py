@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.integration.domain import BELOW_ONE
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import CubeMap
 from hepflows.applications.integration.mixture import Mixture
@@ -37,7 +38,7 @@ class Grid:
     def inside(self, box: Boxes, rng: np.random.Generator) -> Array:
         """A random point of each box, (n, d)."""
         corner = np.stack(np.unravel_index(box, (self.k,) * self.features))
-        return np.minimum((corner + rng.random(corner.shape)).T / self.k, 1 - 2.0**-53)
+        return np.minimum((corner + rng.random(corner.shape)).T / self.k, BELOW_ONE)
 
 
 @dataclass(frozen=True)

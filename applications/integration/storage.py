@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepflows.applications.integration.channel import Channel
 from hepflows.applications.integration.flow_map import FlowMap, cube_flow
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import Composition, CubeMap, Rotation
@@ -30,7 +31,7 @@ def save_sampler(path: Path | str, sampler: Sampler, header: dict[str, Any]) -> 
     """
     tally, grid = sampler.tally, sampler.grid
     tensors: dict[str, Tensor] = {"weights.top": _tensor(tally.top)}
-    channels = [sampler.map] if not isinstance(sampler.map, Mixture) else sampler.map.maps
+    channels = sampler.map.channels if isinstance(sampler.map, Mixture) else [sampler.map]
     if isinstance(sampler.map, Mixture):
         tensors["shares"] = _tensor(sampler.map.shares)
     kinds = [_store(tensors, f"{k}.", channel) for k, channel in enumerate(channels)]
@@ -54,7 +55,7 @@ def load_sampler(path: Path | str) -> tuple[dict[str, Any], Sampler]:
     channels = [_restore(tensors, f"{k}.", kinds, path) for k, kinds in enumerate(header["maps"])]
     map_: CubeMap | Mixture = Composition(channels[0])
     if "shares" in tensors:
-        map_ = Mixture([(maps[:-1], cast("VegasMap", maps[-1])) for maps in channels], tensors["shares"].numpy())
+        map_ = Mixture([Channel(maps[:-1], cast("VegasMap", maps[-1])) for maps in channels], tensors["shares"].numpy())
     grid = Grid(header["boxes"], map_.features, tensors["grid"].numpy()) if header["boxes"] else None
     tally = WeightTally()
     tally.n, tally.sum, tally.squares = (header["weights"][name] for name in ("n", "sum", "squares"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from hepflows.applications.integration.domain import BELOW_ONE
 from hepflows.applications.integration.integrand import Array
 
 ROW = 16384
@@ -81,7 +82,7 @@ class VegasMap:
             width = edges[k + 1] - edges[k]
             z[axis] = (k + (x[:, axis] - edges[k]) / width) / self.bins
             ladj -= np.log(width * self.bins)
-        return np.clip(z.T, 0.0, 1 - 2.0**-53), ladj
+        return np.clip(z.T, 0.0, BELOW_ONE), ladj
 
     def adapted(self, z: Array, weights: Array) -> VegasMap:
         r"""The map after one round: bins shrink where the weights are large.
