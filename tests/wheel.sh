@@ -18,13 +18,15 @@ cd "$work"
 python - <<'PYTHON'
 import importlib.util
 import hepflows
-from hepflows.applications.calorimeter.config import presets
+from hepflows.training.presets import presets
 
 assert "site-packages" in hepflows.__file__, hepflows.__file__
 from hepflows.applications.calorimeter.published import datasets
 from hepflows.applications.calorimeter.simulate import detectors
 
-assert {"demo", "paper"} <= set(presets()), presets()
+for application in ("anomaly", "calorimeter"):
+    names = presets(f"hepflows.applications.{application}")
+    assert names, f"the wheel leaves out the presets of {application}"
 assert len(datasets()) == 7, datasets()
 assert "calogan" in detectors(), detectors()
 for name in ("applications", "data", "tests"):
