@@ -26,14 +26,33 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0.dev0"
 
 _BIJECTIONS = (
-    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Coupling", "Elementwise", "Inductive", "Inverse", "Inverted",
-    "LULinear", "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline", "Shift",
-    "Standardize", "TransformerAutoregressive",
+    "Affine", "Autoregressive", "BatchNorm", "Bijection", "Chain", "Continuous", "Coupling", "Elementwise", "Inductive", "Inverse",
+    "Inverted", "LULinear", "LinearSpline", "Logit", "MaskedAutoregressive", "Permutation", "QuadraticSpline", "RationalQuadraticSpline",
+    "Shift", "Standardize", "TransformerAutoregressive",
 )  # fmt: skip
 
-_TRAINING = ("DiscFlow", "Distillation", "MaximumLikelihood", "Objective", "TensorBatches", "TrainingConfig", "fit")
+_TRAINING = (
+    "DiscFlow",
+    "Distillation",
+    "FlowMatching",
+    "MaximumLikelihood",
+    "Objective",
+    "TensorBatches",
+    "TrainingConfig",
+    "fit",
+)
 
-_ZOO = ("coupling_flow", "iaf", "inductive_flow", "maf", "nice", "realnvp", "student_of", "transformer_flow")
+_ZOO = (
+    "continuous_flow",
+    "coupling_flow",
+    "iaf",
+    "inductive_flow",
+    "maf",
+    "nice",
+    "realnvp",
+    "student_of",
+    "transformer_flow",
+)
 
 _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_BIJECTIONS, "hepflows.bijections"),

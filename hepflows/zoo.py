@@ -14,6 +14,7 @@ from hepflows.bijections import (
     Autoregressive,
     Bijection,
     Chain,
+    Continuous,
     Coupling,
     Inductive,
     Inverse,
@@ -232,6 +233,37 @@ def inductive_flow(
         )
         steps.append(recipe(width, context, seed=seed + block, **options).bijection)
     return Flow(Inductive(steps, context_features, window=window), base)
+
+
+def continuous_flow(
+    features: int,
+    context_features: int = 0,
+    *,
+    hidden: Sequence[int] = (64, 64, 64),
+    steps: int = 16,
+    base: Base | None = None,
+    seed: int = 0,
+) -> Flow:
+    """Continuous flow (arXiv:1806.07366): any network, a strong density for its size, slow to sample and to evaluate.
+
+    Args:
+        features: dimension of the data.
+        context_features: width of the context, zero for none.
+        hidden: widths of the network of the velocity.
+        steps: of the solver.
+        base: density of the latents, a standard normal where not given, which is what `hepflows.FlowMatching` trains for.
+        seed: draws the initial weights.
+
+    Raises:
+        MissingExtraError: torchdiffeq is not installed (``pip install 'hepflows[ode]'``).
+
+    Example:
+        >>> flow = continuous_flow(features=3, context_features=2, hidden=(16,), seed=0)
+        >>> flow.log_prob(torch.zeros(7, 3), torch.zeros(7, 2)).shape
+        torch.Size([7])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return Flow(Continuous(features, context_features, hidden=hidden, steps=steps, generator=generator), base)
 
 
 def transformer_flow(

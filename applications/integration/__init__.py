@@ -12,7 +12,9 @@ from hepflows.lazy import public_name
 _HERE = "hepflows.applications.integration"
 _PUBLIC = {
     "Events": f"{_HERE}.events",
+    "FamilyIntegrator": f"{_HERE}.family",
     "FlowIntegrator": f"{_HERE}.integrator",
+    "FlowTraining": f"{_HERE}.flow_training",
     "INTEGRANDS": f"{_HERE}.integrands",
     "Integrand": f"{_HERE}.integrand",
     "IntegrationResult": f"{_HERE}.result",

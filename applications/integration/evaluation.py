@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -121,6 +121,32 @@ class Evaluation:
         if inside.any():
             values[inside] = self(u[inside]) * np.exp(ladj[inside])[:, None]
         return values
+
+    def log_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Log of the absolute first output (n,) at ``x`` (n, d) of the user's coordinates, and its gradient (n, d), by torch.
+
+        Minus infinity and zero where the function is zero or not finite. Each point counts as one evaluation; none is in the journal.
+
+        Raises:
+            ConfigError: the function is not written in torch, for many points at once.
+        """
+        started = time.perf_counter()
+        points = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_()
+        try:
+            value = next(iter(value.values())) if isinstance(value := self.function(points), Mapping) else value
+            log = value.reshape(len(x), -1)[:, 0].abs().log()
+            (gradient,) = torch.autograd.grad(log.sum(), points)
+        except Exception as error:
+            message = (
+                "annealed points need the gradient of the integrand: write it in torch, for points (n, d), with nothing that cuts the "
+                f"graph ({type(error).__name__}: {error}), or train on points of its own"
+            )
+            raise ConfigError(message) from error
+        self.calls += len(x)
+        self.seconds += time.perf_counter() - started
+        values, slopes = log.detach().double().numpy(), gradient.double().numpy()
+        good = np.isfinite(values) & np.isfinite(slopes).all(1)
+        return np.where(good, values, -math.inf), np.where(good[:, None], slopes, 0.0)
 
     def leading(self, values: Array) -> Array:
         """What steers the sampling: the absolute value of the first output, (n,)."""

@@ -69,9 +69,9 @@ def explore(
         return None
     beta, wanted = 0.0, 2.0 * walkers
     while beta < 1:
-        step = _step(log_w, 1 - beta, wanted)
+        step = next_step(log_w, 1 - beta, wanted)
         beta, wanted = (1.0 if step >= 1 - beta else beta + step), walkers / 2
-        chosen = _resample(log_w, step, walkers, rng)
+        chosen = resample(log_w, step, walkers, rng)
         z, log_w = z[chosen], log_w[chosen]
         sweeps = moves + (extra if beta == 1 else 0)
         for sweep in range(sweeps):
@@ -87,7 +87,7 @@ def _log(weights: Array) -> Array:
         return np.log(weights)
 
 
-def _step(log_w: Array, rest: float, wanted: float) -> float:
+def next_step(log_w: Array, rest: float, wanted: float) -> float:
     """The step in the exponent that leaves an effective number of ``wanted`` walkers, or all that is left of it."""
     relative = log_w[np.isfinite(log_w)]
     relative = relative - relative.max()
@@ -105,7 +105,7 @@ def _step(log_w: Array, rest: float, wanted: float) -> float:
     return float(max(high, 1e-6 * rest))
 
 
-def _resample(log_w: Array, step: float, n: int, rng: np.random.Generator) -> Array:
+def resample(log_w: Array, step: float, n: int, rng: np.random.Generator) -> Array:
     """Systematic resampling, in random order."""
     weights = np.where(np.isfinite(log_w), np.exp(step * (log_w - log_w.max())), 0.0)
     cumulative = np.cumsum(weights)

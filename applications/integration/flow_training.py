@@ -1,19 +1,20 @@
-"""Train a coupling flow on an integrand: rounds of its own points, all of them kept and used again."""
+"""Train a coupling flow of the cube on points of known weight: rounds of them, all kept and used again."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hepflows.applications.integration.evaluation import Evaluation
-from hepflows.applications.integration.flow_map import FlowMap, cube_flow, single
-from hepflows.applications.integration.integrand import Array
-from hepflows.applications.integration.maps import CubeMap
-from hepflows.applications.integration.points import sobol
+from hepflows.applications.integration.flow_map import FlowMap, FlowShape, single
+from hepflows.applications.integration.training_points import Buffer, Draw
+from hepflows.errors import ConfigError
+from hepflows.flow import Flow
 from hepflows.metrics.weights import WeightTally
+from hepflows.training.distributed import World
 from hepflows.training.divergences import DivergenceLoss
 from hepflows.training.seeding import numpy_generator
 
@@ -26,96 +27,127 @@ LAST = 0.4
 PASSES = 8
 """Times that a step of the training sees a point on average, at most: fewer points, fewer steps."""
 
+TAUGHT, LESSONS = 3, 500
+"""Round in which a continuous flow is fitted to the points so far, and the steps in which the flow learns from its samples."""
 
-def train_flow(
-    evaluation: Evaluation, frame: CubeMap, neval: int, seed: int, loss: str | None = None
-) -> tuple[FlowMap, WeightTally]:
-    r"""A flow ``F`` between latents and the cube of ``frame``: points are ``frame(F(z))``.
+Points = Literal["own", "annealed", "distilled"]
 
-    Each round draws points through the flow as it is, adds them to those of all rounds before, each with the density it was drawn
-    from, and goes on with Adam on all of them: first the forward KL, at the end the alpha divergence of :math:`\alpha = 3`, whose
-    minimum has a shorter tail of weights. Points are picked with probability :math:`\propto w^{1/2}` and weighted by the rest. No
-    gradient of the integrand is needed, and no loss enters the integral.
+
+@dataclass(frozen=True)
+class FlowTraining(FlowShape):
+    """How a flow is made and trained, beyond its `FlowShape`.
+
+    Attributes:
+        loss: divergence from the first step to the last, a name of `hepflows.training.divergences.DIVERGENCES`; the Kullback-Leibler one
+            and, at the end, one that has a shorter tail of weights where not given.
+        points: what it learns from: ``"own"`` points; ``"annealed"`` ones, which follow the gradient of an integrand written in torch to
+            where the weights are large (arXiv:2208.01893); or ``"distilled"``, its own and those of a continuous flow that is
+            trained beside it (arXiv:2604.03511), for many dimensions.
+
+    >>> FlowTraining(spline="quadratic", bins=12).points
+    'own'
+    """
+
+    loss: str | None = None
+    points: Points = "own"
+
+    def check(self) -> None:
+        """Refuse what cannot be, before anything is computed.
+
+        Raises:
+            ConfigError: there are no such points or splines.
+            DomainError: there is no such loss.
+        """
+        if self.points not in get_args(Points):
+            message = f"points must be one of {', '.join(get_args(Points))}, got {self.points!r}"
+            raise ConfigError(message)
+        self.losses()
+        self.univariate()
+
+    def losses(self) -> tuple[DivergenceLoss, DivergenceLoss]:
+        """The loss of most steps, and that of the last.
+
+        Raises:
+            DomainError: there is no such divergence.
+        """
+        if self.loss is not None:
+            return (DivergenceLoss(self.loss),) * 2
+        return DivergenceLoss("kl"), DivergenceLoss("alpha", alpha=3.0, clip=4.0)
+
+
+def train(map_: FlowMap, draw: Draw, neval: int, seed: int, how: FlowTraining, world: World) -> WeightTally:
+    r"""Train a flow in place on a share of ``neval`` evaluations.
+
+    Each round draws points, adds them to those of all rounds before, each with the density it was drawn from, and goes on with Adam on
+    all of them: first the forward KL, at the end the alpha divergence of :math:`\alpha = 3`, whose minimum has a shorter tail of
+    weights. Points are picked with probability :math:`\propto w^{1/2}` and weighted by the rest. No loss enters the integral.
 
     Args:
-        evaluation: the integrand on the cube.
-        frame: the map before the flow, adapted by VEGAS.
+        map_: the flow.
+        draw: what gives the points.
         neval: evaluations of the whole integration.
-        seed: of weights, points and batches.
-        loss: a divergence instead, from the first step to the last.
+        seed: of the batches.
+        how: the loss, and whether a continuous flow teaches.
+        world: processes that all train the same.
 
     Returns:
-        The map and the weights of the last round of points.
+        The weights of the last round of points.
     """
-    d = frame.features
-    flow = cube_flow(d, seed=seed & 0x7FFFFFFF)
-    map_ = FlowMap(flow)
-    optimiser = torch.optim.Adam(flow.parameters(), lr=RATE, betas=(0.9, 0.99))
+    flow = map_.flow
     rng = numpy_generator(seed, "batches")
     n = int(SHARE * neval / ROUNDS)
-    losses = (DivergenceLoss("kl"), DivergenceLoss("alpha", alpha=3.0, clip=4.0))
-    if loss is not None:
-        losses = (DivergenceLoss(loss),) * 2
-    buffer = _Buffer(d)
-    tally, step = WeightTally(), 0
+    losses = how.losses()
+    buffer = Buffer(flow.features, flow.context_features)
+    tally, descent = WeightTally(), _Descent(flow)
     for i in range(ROUNDS):
-        evaluation.world.adopt([parameter.data for parameter in flow.parameters()])
-        z = sobol(n, d, seed, "flow", i)
-        y, ladj = map_.inverse(z)
-        u, outer = frame.inverse(y)
-        weights = evaluation.leading(evaluation.weights(u, outer + ladj))
+        world.adopt([parameter.data for parameter in flow.parameters()])
+        drawn = draw(map_, n, i)
         tally = WeightTally()
-        tally.add(weights)
-        buffer.add(y, weights, ladj)
+        tally.add(drawn.weights)
+        buffer.add(drawn)
         if not buffer.any():
             continue
+        if how.points == "distilled" and i == TAUGHT:
+            _distil(flow, buffer, descent, seed)
         for _ in range(min(STEPS // ROUNDS, max(1, PASSES * len(buffer) // BATCH))):
-            share = step / STEPS
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1.0, (step + 1) / 30) * (0.5 * (1 + math.cos(math.pi * share)) + 0.005)
-            points, log_p, log_q0 = buffer.batch(BATCH, rng)
-            _, log_q = flow.bijection.forward(points)
-            optimiser.zero_grad()
-            losses[share > 1 - LAST](log_q, log_p, log_q0).backward()
-            nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
-            optimiser.step()
-            step += 1
-    evaluation.world.adopt([parameter.data for parameter in flow.parameters()])
-    return map_, tally
+            points, context, log_p, log_q0 = buffer.batch(BATCH, rng)
+            _, log_q = flow.bijection.forward(points, context)
+            descent.step(losses[descent.share > 1 - LAST](log_q, log_p, log_q0))
+            descent.done += 1
+    world.adopt([parameter.data for parameter in flow.parameters()])
+    return tally
 
 
-class _Buffer:
-    """Points of all rounds, each with the density it was drawn from."""
+def _distil(flow: Flow, buffer: Buffer, descent: _Descent, seed: int) -> None:
+    """Fit a continuous flow to the buffer, and the flow to its samples."""
+    from hepflows.applications.integration.distilled import POINTS, Teacher
 
-    def __init__(self, dimension: int) -> None:
-        self.points = torch.zeros(0, dimension, dtype=torch.float32)
-        self.target, self.log_q0 = np.zeros(0), np.zeros(0)
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def add(self, y: Array, weights: Array, ladj: Array) -> None:
-        """Points ``y`` (n, d) with their weights ``f dx/dz`` and log dy/dz."""
-        self.points = torch.cat([self.points, single(y)])
-        self.target = np.concatenate([self.target, weights * np.exp(-ladj)])
-        self.log_q0 = np.concatenate([self.log_q0, -ladj])
-        share = np.sqrt(self.target * np.exp(-self.log_q0))
-        self.cumulative = np.cumsum(share)
-        norm = max(float(np.square(share).mean()), 1e-300)
-        with np.errstate(divide="ignore"):  # what has no weight is never picked
-            self.log_p = _tensor(np.log(self.target / norm))
-            self.picked = _tensor(self.log_q0 + np.log(share * (len(self) / max(self.cumulative[-1], 1e-300))))
-
-    def any(self) -> bool:
-        """Whether there is anything to learn from."""
-        return bool(self.cumulative[-1] > 0)
-
-    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Points picked with probability ``w^(1/2)``, the log of the normalised target, and the log density they come from."""
-        i = np.searchsorted(self.cumulative, rng.random(size) * self.cumulative[-1])
-        rows = torch.from_numpy(np.minimum(i, len(self) - 1))
-        return self.points[rows], self.log_p[rows], self.picked[rows]
+    teacher = Teacher(flow.features, seed)
+    teacher.learn(buffer)
+    points = single(teacher.sample(POINTS))
+    rng = numpy_generator(seed, "lessons")
+    for _ in range(LESSONS):
+        rows = torch.from_numpy(rng.integers(POINTS, size=BATCH))
+        _, log_q = flow.bijection.forward(points[rows])
+        descent.step(-log_q.mean())
 
 
-def _tensor(values: Array) -> Tensor:
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+class _Descent:
+    """Adam with a short rise and a cosine fall of its rate over the steps that are done of all."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.parameters, self.done = list(flow.parameters()), 0
+        self.optimiser = torch.optim.Adam(self.parameters, lr=RATE, betas=(0.9, 0.99))
+
+    @property
+    def share(self) -> float:
+        return self.done / STEPS
+
+    def step(self, loss: Tensor) -> None:
+        for group in self.optimiser.param_groups:
+            rise, fall = min(1.0, (self.done + 1) / 30), 0.5 * (1 + math.cos(math.pi * self.share)) + 0.005
+            group["lr"] = RATE * rise * fall
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.optimiser.step()

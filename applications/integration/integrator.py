@@ -6,16 +6,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import stats
 
+from hepflows.applications.integration.annealed import annealed_points
 from hepflows.applications.integration.domain import Bounds, Domain
 from hepflows.applications.integration.estimators import Estimator, Nets, Round, Strata, combine, covariance
 from hepflows.applications.integration.evaluation import Evaluation, Style
+from hepflows.applications.integration.flow_map import FlowMap
+from hepflows.applications.integration.flow_training import FlowTraining, train
 from hepflows.applications.integration.generation import Sample, generate
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.journal import Journal
@@ -25,11 +28,11 @@ from hepflows.applications.integration.result import IntegrationResult
 from hepflows.applications.integration.sampler import Sampler
 from hepflows.applications.integration.selection import ROUNDS, choose
 from hepflows.applications.integration.storage import load_sampler, save_sampler
+from hepflows.applications.integration.training_points import own_points
 from hepflows.applications.integration.verdict import judge
 from hepflows.errors import ConfigError
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.distributed import World
-from hepflows.training.divergences import DivergenceLoss
 from hepflows.training.seeding import derive
 
 Method = Literal["auto", "vegas", "flow"]
@@ -45,7 +48,7 @@ class _Plan:
     neval: int
     rtol: float | None
     method: Method
-    loss: str | None
+    training: FlowTraining
     covariance: bool
     kept: Sampler | None
     seed: int
@@ -88,7 +91,7 @@ class FlowIntegrator:
         rtol: float | None = None,
         method: Method = "auto",
         style: Style | None = None,
-        loss: str | None = None,
+        training: FlowTraining | None = None,
         covariance: bool = False,
         reuse: bool = False,
         journal: Path | str | None = None,
@@ -103,8 +106,7 @@ class FlowIntegrator:
             rtol: stop as soon as the relative error of the first output is below.
             method: ``"vegas"``, ``"flow"``, or ``"auto"``: whatever is expected to pay.
             style: how the function is called, ``"numpy"``, ``"torch"`` or ``"point"``; found out where not given.
-            loss: divergence that a flow is trained with, a name of `hepflows.training.divergences.DIVERGENCES`; the Kullback-Leibler one
-                and, at the end, one that has a shorter tail of weights where not given.
+            training: how a flow is made and trained, where there is one.
             covariance: whether the result has the covariance of all outputs; without, they cost no more than one.
             reuse: draw through the map of the last call or of the file that was loaded, as it is: for another integrand of nearly the same
                 shape, or a smaller error of the same one.
@@ -115,7 +117,7 @@ class FlowIntegrator:
         Raises:
             CheckpointError: the journal is that of another integration.
             ConfigError: an argument makes no sense.
-            DomainError: there is no such loss.
+            DomainError: there is no such loss of the training.
             IntegrandError: the function raised; the message says where.
         """
         if method not in get_args(Method):
@@ -124,13 +126,14 @@ class FlowIntegrator:
         if neval < 2000:
             message = f"an integral with its error needs neval of at least 2000, got {neval}"
             raise ConfigError(message)
-        if loss is not None:
-            DivergenceLoss(loss)  # an unknown name shows now
+        training = training or FlowTraining()
+        training.check()  # what is wrong shows now
         seed = derive(self.seed, "call", self._calls)
         self._calls += 1
-        plan = _Plan(neval, rtol, method, loss, covariance, self._adapted() if reuse else None, seed)
-        names = ("neval", "rtol", "method", "loss", "covariance", "seed")
-        identity = {**{name: getattr(plan, name) for name in names}, "reuse": reuse, "bounds": self.domain.bounds}
+        plan = _Plan(neval, rtol, method, training, covariance, self._adapted() if reuse else None, seed)
+        names = ("neval", "rtol", "method", "covariance", "seed")
+        asked = {**{name: getattr(plan, name) for name in names}, "training": asdict(training)}
+        identity = {**asked, "reuse": reuse, "bounds": self.domain.bounds}
         with ExitStack() as stack:
             first = self.world is None or self.world.first
             record = stack.enter_context(closing(Journal(journal, identity))) if first and journal is not None else None
@@ -194,8 +197,8 @@ class FlowIntegrator:
 
     def save(self, path: Path | str) -> None:
         """Write the adapted sampler, without the integrand, into one safetensors file."""
-        bounds = [list(bound) if isinstance(bound, tuple) else bound for bound in self.domain.bounds]
-        save_sampler(path, self._adapted(), {"bounds": bounds, "seed": self.seed, "calls": self._calls})
+        header = {"bounds": self.domain.bounds, "seed": self.seed, "calls": self._calls}
+        save_sampler(path, self._adapted(), header)
 
     @classmethod
     def load(cls, path: Path | str) -> FlowIntegrator:
@@ -205,11 +208,13 @@ class FlowIntegrator:
             CheckpointError: the file is not one of these.
         """
         header, sampler = load_sampler(path)
-        integrator = cls(
-            [bound if isinstance(bound, int) else tuple(bound) for bound in header["bounds"]], seed=header["seed"]
-        )
+        integrator = cls(header["bounds"], seed=header["seed"])
         integrator._calls, integrator._sampler = header["calls"], sampler
         return integrator
+
+    def adopt(self, sampler: Sampler) -> None:
+        """Take a sampler that was adapted elsewhere, for calls with ``reuse`` and for `sample`."""
+        self._sampler = sampler
 
     def _adapted(self) -> Sampler:
         if self._sampler is None:
@@ -227,10 +232,10 @@ def _pays(evaluation: Evaluation, preparation: Preparation, neval: int) -> bool:
 
 def _with_flow(evaluation: Evaluation, preparation: Preparation, plan: _Plan) -> Preparation:
     """The candidates with a flow upon the best of them, or that alone."""
-    from hepflows.applications.integration.flow_training import train_flow
-
     frame = preparation.best_map
-    map_, tally = train_flow(evaluation, frame, plan.neval, plan.seed, plan.loss)
+    map_ = FlowMap(frame.features, shape=plan.training, seed=plan.seed & 0x7FFFFFFF)
+    draw = (annealed_points if plan.training.points == "annealed" else own_points)(evaluation, frame, plan.seed)
+    tally = train(map_, draw, plan.neval, plan.seed, plan.training, evaluation.world)
     flow = Candidate("flow", Composition([frame, map_]), tally)
     return Preparation((flow,) if plan.method == "flow" else (*preparation.candidates, flow), preparation.landmarks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hepflows.applications.integration.channel import Channel
-from hepflows.applications.integration.flow_map import FlowMap, cube_flow
+from hepflows.applications.integration.flow_map import FlowMap, FlowShape
 from hepflows.applications.integration.integrand import Array
 from hepflows.applications.integration.maps import Composition, CubeMap, Rotation
 from hepflows.applications.integration.mixture import Mixture
@@ -20,7 +21,9 @@ from hepflows.errors import CheckpointError, ConfigError
 from hepflows.metrics.weights import WeightTally
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 
-KIND = "integration sampler"
+KIND, FAMILY = "integration sampler", "integration family"
+Kind = str | dict[str, Any]
+"""What a part of a map is, and for a flow how it is built."""
 
 
 def save_sampler(path: Path | str, sampler: Sampler, header: dict[str, Any]) -> None:
@@ -63,9 +66,30 @@ def load_sampler(path: Path | str) -> tuple[dict[str, Any], Sampler]:
     return header, Sampler(map_, grid, tally)
 
 
-def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[str]:
+def save_family(path: Path | str, map_: Composition, header: dict[str, Any]) -> None:
+    """Write the two maps of a family of integrals and ``header``."""
+    tensors: dict[str, Tensor] = {}
+    maps = _store(tensors, "", map_)
+    save_tensors(path, tensors, {**header, "kind": FAMILY, "maps": maps})
+
+
+def load_family(path: Path | str) -> tuple[dict[str, Any], tuple[VegasMap, FlowMap]]:
+    """Read what `save_family` wrote.
+
+    Raises:
+        CheckpointError: the file is not one of these.
+    """
+    tensors, header = load_tensors(path)
+    if header.get("kind") != FAMILY:
+        message = f"{path}: holds no family of integrals; save one with FamilyIntegrator.save"
+        raise CheckpointError(message)
+    vegas, flow = _restore(tensors, "", header["maps"], path)
+    return header, (cast("VegasMap", vegas), cast("FlowMap", flow))
+
+
+def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[Kind]:
     """Put a map, part by part, into ``tensors``; the kinds of the parts."""
-    kinds = []
+    kinds: list[Kind] = []
     for i, part in enumerate(map_.maps if isinstance(map_, Composition) else [map_]):
         here = f"{prefix}{i}."
         if isinstance(part, Rotation):
@@ -75,7 +99,7 @@ def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[str]:
             kinds.append("vegas")
             tensors[f"{here}edges"] = _tensor(part.edges)
         elif isinstance(part, FlowMap):
-            kinds.append("flow")
+            kinds.append({"flow": _shape(part)})
             tensors |= {f"{here}{name}": value for name, value in part.flow.state_dict().items()}
         else:
             message = (
@@ -85,7 +109,7 @@ def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[str]:
     return kinds
 
 
-def _restore(tensors: dict[str, Tensor], prefix: str, kinds: list[str], path: Path | str) -> list[CubeMap]:
+def _restore(tensors: dict[str, Tensor], prefix: str, kinds: list[Kind], path: Path | str) -> list[CubeMap]:
     maps: list[CubeMap] = []
     for i, kind in enumerate(kinds):
         here = f"{prefix}{i}."
@@ -94,10 +118,24 @@ def _restore(tensors: dict[str, Tensor], prefix: str, kinds: list[str], path: Pa
         elif kind == "vegas":
             maps.append(VegasMap(tensors[f"{here}edges"].numpy()))
         else:
-            flow = cube_flow(maps[-1].features)
-            load_state(flow, {name.removeprefix(here): v for name, v in tensors.items() if name.startswith(here)}, path)
-            maps.append(FlowMap(flow))
+            map_ = _flow(cast("dict[str, Any]", kind)["flow"])
+            mine = {name.removeprefix(here): v for name, v in tensors.items() if name.startswith(here)}
+            load_state(map_.flow, mine, path)
+            maps.append(map_)
     return maps
+
+
+def _shape(map_: FlowMap) -> dict[str, Any]:
+    shape = {field.name: getattr(map_.shape, field.name) for field in fields(FlowShape)}
+    context = None if map_.context is None else map_.context.tolist()
+    widths = {"features": map_.features, "context_features": map_.flow.context_features}
+    return {**widths, "shape": shape, "context": context}
+
+
+def _flow(header: dict[str, Any]) -> FlowMap:
+    shape = FlowShape(**{**header["shape"], "hidden": tuple(header["shape"]["hidden"])})
+    map_ = FlowMap(header["features"], header["context_features"], shape)
+    return map_ if header["context"] is None else map_.at(np.array(header["context"]))
 
 
 def _tensor(values: Array) -> Tensor:

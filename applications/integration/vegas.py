@@ -94,10 +94,11 @@ class VegasMap:
             z: ``(n, d)`` the latents of the round.
             weights: ``(n,)`` their weights ``f dx/dz``.
         """
-        squares = np.square(weights)
-        total = float(squares.sum())
-        if not total > 0:
+        largest = float(np.abs(weights).max(initial=0.0))
+        if not largest > 0:
             return VegasMap(self.edges.copy())
+        squares = np.square(weights / largest)
+        total = float(squares.sum())
         effective = total**2 / float(np.square(squares).sum())
         edges = self.edges.copy()
         for axis in range(self.features):

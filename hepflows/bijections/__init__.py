@@ -2,6 +2,7 @@
 
 from hepflows.bijections.autoregressive import MaskedAutoregressive
 from hepflows.bijections.base import Bijection, Chain, Inverse
+from hepflows.bijections.continuous import Continuous
 from hepflows.bijections.coupling import Coupling
 from hepflows.bijections.elementwise import Elementwise, Logit, Standardize
 from hepflows.bijections.inductive import Inductive
@@ -20,6 +21,7 @@ __all__ = [
     "Bijection",
     "Block",
     "Chain",
+    "Continuous",
     "Coupling",
     "Elementwise",
     "Inductive",

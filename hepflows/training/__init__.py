@@ -5,6 +5,7 @@ from hepflows.training.config import TrainingConfig
 from hepflows.training.discflow import DiscFlow
 from hepflows.training.distillation import Distillation
 from hepflows.training.distributed import World, connect
+from hepflows.training.flow_matching import FlowMatching
 from hepflows.training.loop import History, fit
 from hepflows.training.objectives import MaximumLikelihood, Objective
 
@@ -12,6 +13,7 @@ __all__ = [
     "Batches",
     "DiscFlow",
     "Distillation",
+    "FlowMatching",
     "History",
     "MaximumLikelihood",
     "Objective",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepflows.applications.integration import FlowIntegrator
+from hepflows.applications.integration import FlowIntegrator, FlowTraining
 from hepflows.applications.integration.estimators import Round, combine
 from hepflows.applications.integration.exploration import explore
 from hepflows.applications.integration.integrands import INTEGRANDS, ridge
@@ -298,12 +298,12 @@ def test_covariance_of_the_outputs(name: str) -> None:
 
 def test_a_loss_of_choice() -> None:
     case = INTEGRANDS["circles"]()
-    result = FlowIntegrator(case.bounds, seed=1)(case, 60_000, method="flow", loss="hellinger")
+    result = FlowIntegrator(case.bounds, seed=1)(case, 60_000, method="flow", training=FlowTraining(loss="hellinger"))
     assert case.truth is not None
     assert abs(result.mean - case.truth) < 5 * result.sdev
     assert result.ess > 0.3  # of the maps alone: 0.17
     with pytest.raises(DomainError, match="kl"):
-        FlowIntegrator(case.bounds)(case, 30_000, loss="magic")
+        FlowIntegrator(case.bounds)(case, 30_000, training=FlowTraining(loss="magic"))
 
 
 def test_a_map_is_used_again(tmp_path: Path) -> None:
