@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hepflows import __version__
-from hepflows.bijections import Univariate
+from hepflows.bijections import Continuous, Univariate
 from hepflows.errors import ExportError, ShapeError
 from hepflows.export.parts import ROWS, Parts
 from hepflows.export.prepare import prepare
@@ -119,6 +119,9 @@ def _model(
 
 
 def _check(module: nn.Module) -> None:
+    if any(isinstance(part, Continuous) for part in module.modules()):
+        message = "a continuous flow is solved while it runs and is not exported: fit a coupling flow to its samples and export that"
+        raise ExportError(message)
     tensors = [*module.parameters(), *module.buffers()]
     if any(not tensor.is_cpu for tensor in tensors):
         message = "a model is exported from the CPU: move it there with .cpu() first"
