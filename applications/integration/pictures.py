@@ -42,7 +42,7 @@ def event_shapes(
     >>> samples = [np.random.default_rng(seed).uniform(size=(200, 5)) for seed in (0, 1)]
     >>> events = [Events(f.momenta(u), f.particles, f(u)) for u in samples]
     >>> [picture.title for picture in event_shapes(events[0], {"generated": events[1]})]
-    ['Thrust', 'Durham resolution']
+    ['Thrust.', 'Durham resolution.']
     """
     samples = {reference_name: reference, **generated}
     weights = {name: events.weight for name, events in samples.items()}
@@ -66,7 +66,7 @@ def event_shapes(
             ylabel="fraction of rate per bin",
         )
         caption = f"Bars are statistical errors of the weighted events; events (effective): {counts}."
-        pictures.append(Picture(figure, caption, title))
+        pictures.append(Picture(figure, caption, f"{title}."))
     return pictures
 
 

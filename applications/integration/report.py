@@ -54,10 +54,10 @@ def write_report(
         DataError: the file cannot be written.
     """
     dimensions = "one dimension" if integrand.dimension == 1 else f"{integrand.dimension} dimensions"
-    words = f"{integrand.summary}. " if integrand.summary else ""
+    words = f"Integrand: {integrand.summary}. In " if integrand.summary else "In "
     report = Report(
         f"Integral of {integrand.name}",
-        subtitle=f"{words[:1].upper()}{words[1:]}{dimensions}, {result.neval:,} evaluations, sampler: {result.method}.",
+        subtitle=f"{words}{dimensions}, {result.neval:,} evaluations, sampler: {result.method}.",
         footer="Written by hepflows. Errors are statistical, one standard deviation.",
     )
     _write_result(report, result, integrand)
