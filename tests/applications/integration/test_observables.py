@@ -140,7 +140,7 @@ def test_pictures_show_both_shapes_with_their_counts() -> None:
     keep = np.random.default_rng(7).uniform(size=len(u)) * weights.max() < weights
     unweighted = Events(f.momenta(u)[keep], f.particles)
     pictures = event_shapes(reference, {"unweighted": unweighted}, reference_name="weighted", bins=10)
-    assert [picture.title for picture in pictures] == ["Thrust", "Durham resolution"]
+    assert [picture.title for picture in pictures] == ["Thrust.", "Durham resolution."]
     assert f"unweighted {len(unweighted)} ({len(unweighted)})" in pictures[0].caption
     assert all(len(picture.figure.axes) == 2 for picture in pictures)
 
