@@ -24,6 +24,8 @@ BINS = 1024
 GOOD, MANY, HOPELESS = 0.5, 0.3, 0.05
 """Effective share from which a map needs no exploration, that below which clumps of points get channels of their own, and that below which
 more rounds alone do not help."""
+FEW = 4
+"""Dimensions up to which strata make good what a map leaves: channels would take more points than they save."""
 
 
 Adaptive = TypeVar("Adaptive", Channel, Mixture)
@@ -94,7 +96,8 @@ def prepare(evaluation: Evaluation, channels: Sequence[CubeMap], neval: int, see
     hopeless = 0.0 if best.frame else HOPELESS
     best, tally = adapt(evaluation, best, n, _rounds(neval // 3, evaluation, n), seed, hopeless=hopeless)
     candidates.append(Candidate("rotated vegas" if best.frame else "vegas", best, tally))
-    clumps = channels_of(found.last, BINS, seed) if tally.effective_share < MANY else []
+    poor = MANY if d > FEW else HOPELESS
+    clumps = channels_of(found.last, BINS, seed) if tally.effective_share < poor else []
     if clumps:
         rounds = _rounds(neval // 2, evaluation, n)
         candidates.append(Candidate("channels", *adapt(evaluation, Mixture(clumps), n, rounds, seed)))
