@@ -107,7 +107,8 @@ class PosteriorEstimator:
         self.names = tables.names(self.names, theta.shape[1])
         y = space(theta)[0]
         order = torch.randperm(len(x), generator=generator(self.seed, "validation"))
-        held, rest = torch.split(order, [held_out := max(1, round(self.config.validation * len(x))), len(x) - held_out])
+        count = max(1, round(self.config.validation * len(x)))
+        held, rest = order[:count], order[count:]
         spread = tables.spread(y, space, self.names)
         network = PosteriorNetwork(self.config, space, x.shape[1:], y.mean(0), spread, self.embedding, self.seed)
         seen = x[rest] if augment is None else augment(x[rest], generator(self.seed, "standardise"))
@@ -138,8 +139,8 @@ class PosteriorEstimator:
     ) -> Tensor:
         """Draw ``n`` parameter points for each observation: ``(*x.shape[:-1], D)`` to ``(*n, *batch, P)``.
 
-        One observation or a million: beyond the noise and the answer it takes the memory of one chunk. An observation outside of the
-        range of the training is answered under an `OutOfRangeWarning`, see `out_of_range`.
+        Beyond the noise and the answer it takes the memory of one chunk. An observation outside of the range of the training is answered
+        under an `OutOfRangeWarning`, see `out_of_range`.
 
         Raises:
             DataError: an observation that is not finite or of the wrong width.
@@ -233,11 +234,7 @@ class PosteriorEstimator:
 
     @property
     def network(self) -> PosteriorNetwork:
-        """What was learnt.
-
-        Raises:
-            ConfigError: nothing was.
-        """
+        """What was learnt; a `ConfigError` where nothing was."""
         if self._network is None:
             message = "this estimator has learnt nothing yet: call fit, or PosteriorEstimator.load"
             raise ConfigError(message)
