@@ -50,8 +50,8 @@ class _Arrays(pickle.Unpickler):
 def convert(path: Path, output: Path) -> Response:
     """Reduce a matrix over the distances of the sources, and write it as a table.
 
-    The sources are equal and of uniform density: a shell of comoving width counts with its width (the dilution by 1/D^2 cancels its volume),
-    which is proportional to ``D`` on the logarithmic grid of the file. The injection of the file was uniform in log E.
+    The sources are equal and of uniform density: a shell of comoving width counts with its width (the dilution by 1/D^2 cancels its
+    volume), which is proportional to ``D`` on the logarithmic grid of the file. The injection of the file was uniform in log E.
 
     Args:
         path: one of the three ``crpropa3__emin_18.5__emax_21.0__IRB_*.npz`` of astrotools 1.5.0.
@@ -79,7 +79,9 @@ def convert(path: Path, output: Path) -> Response:
     for source, key in enumerate(_KEYS):
         matrix = np.asarray(matrices[key], dtype=np.float64)
         if matrix.shape != _SHAPE or not np.isfinite(matrix).all():
-            message = f"{path}: the matrix of {key!r} has the shape {matrix.shape} instead of {_SHAPE}, or is not finite"
+            message = (
+                f"{path}: the matrix of {key!r} has the shape {matrix.shape} instead of {_SHAPE}, or is not finite"
+            )
             raise DataError(message)
         reduced[source] = np.einsum("edgo,d->ego", matrix, weights) / primary
     response = Response(edges, reduced, model)

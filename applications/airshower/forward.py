@@ -5,11 +5,13 @@ Equal sources of uniform density emit nuclei of mass number A and charge Z as (a
 .. math:: J(E, A) = J_0\, f_A \Big(\frac{E}{10^{19}\,\mathrm{eV}}\Big)^{-\gamma} \times
           \begin{cases} 1 & E \le Z_A R_\mathrm{cut} \\ \exp\big(1 - E/(Z_A R_\mathrm{cut})\big) & E > Z_A R_\mathrm{cut} \end{cases}
 
-A matrix takes them through the background light to the Earth. The normalisation :math:`J_0` is not inferred: the number of events is taken as
-given, and the counts are multinomial, in the spectrum and in each energy bin of Xmax.
+A matrix takes them through the background light to the Earth. The normalisation :math:`J_0` is not inferred: the number of events is
+taken as given, and the counts are multinomial, in the spectrum and in each energy bin of Xmax.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -51,34 +53,34 @@ class ForwardModel:
         torch.Size([4, 420])
     """
 
-    def __init__(
-        self, response: str = "Gilmore12", xmax: str = "EPOS-LHC-2013", *, exposure: float = 1.0
-    ) -> None:
+    def __init__(self, response: str = "Gilmore12", xmax: str = "EPOS-LHC-2013", *, exposure: float = 1.0) -> None:
         table, detector = load_response(response), load_detector()
         self.response, self.xmax = response, xmax
-        self._lg_energy = torch.from_numpy(table.centres)
-        self._matrix = torch.from_numpy(table.matrix.reshape(625, 625))
+        seen = _bins(table.edges, SPECTRUM_EDGES[[0, -1]])[0]
+        edges = table.edges[seen.start : seen.stop + 1]
+        self._lg_energy, self.lg_arrival = torch.from_numpy(table.centres), torch.from_numpy(table.centres[seen])
+        self._matrix = torch.from_numpy(np.ascontiguousarray(table.matrix[..., seen].reshape(625, -1)))
         self._correction = torch.from_numpy(detector.correction)
         self._scale = torch.from_numpy(detector.scale)
-        self._spectrum = _bins(table.edges, SPECTRUM_EDGES)
-        self._slices = _bins(table.edges, detector.lg_energy_edges)
+        self._spectrum, self._slices = _bins(edges, SPECTRUM_EDGES), _bins(edges, detector.lg_energy_edges)
         self.events = torch.tensor(
             [exposure * detector.spectrum_counts.sum(), *(exposure * detector.xmax_counts.sum(1))], dtype=torch.float64
         )
         self._templates = [
-            torch.from_numpy(_templates(table.centres[rows], detector.acceptance[i], detector.resolution[i], xmax))
+            torch.from_numpy(
+                _templates(self.lg_arrival.numpy()[rows], detector.acceptance[i], detector.resolution[i], xmax)
+            )
             for i, rows in enumerate(self._slices)
         ]
 
     def arriving(self, theta: Tensor) -> Tensor:
-        """Flux (N, 5, 125) of each mass group in each energy bin at the Earth, in arbitrary units, of parameters (N, 8)."""
+        """Flux (N, 5, 75) of each mass group at the Earth, in the energies ``lg_arrival`` from 18.7 to 20.2, in arbitrary units."""
         gamma, cut, fractions = theta[:, :1], theta[:, 1:2], theta[:, 2:7]
         charge = torch.from_numpy(CHARGE)
-        # a factor that is common to all energies and nuclei keeps the numbers in range: it cancels
         slope = (1 - gamma) * (self._lg_energy - 19.0) * np.log(10.0)
         ratio = 10.0 ** (self._lg_energy - cut).unsqueeze(1) / charge[:, None]  # E / (Z R), (N, 5, 125)
         source = fractions.unsqueeze(-1) * torch.exp(slope.unsqueeze(1) + torch.where(ratio > 1, 1 - ratio, 0.0))
-        return (source.flatten(1) @ self._matrix).unflatten(1, (5, 125))
+        return (source.flatten(1) @ self._matrix).unflatten(1, (5, len(self.lg_arrival)))
 
     def probabilities(self, theta: Tensor) -> Tensor:
         """Probabilities (N, 420): of the bins of the spectrum, and of those of Xmax in each energy bin; each group adds up to one."""
@@ -102,7 +104,7 @@ class ForwardModel:
 
     def expected(self, theta: Tensor) -> Tensor:
         """Expected counts (N, 420) of parameters (N, 8)."""
-        return self.probabilities(theta) * self._group(self.events)
+        return self.probabilities(theta) * self.grouped(self.events)
 
     def simulate(self, theta: Tensor, *, generator: torch.Generator) -> Tensor:
         """Counts (N, 420), Poisson about the expectation: given their sums they are multinomial."""
@@ -127,7 +129,7 @@ class ForwardModel:
         return torch.cat(parts).reshape(leading)
 
     @staticmethod
-    def _group(values: Tensor) -> Tensor:
+    def grouped(values: Tensor) -> Tensor:
         """One number for the spectrum and one for each energy bin of Xmax, repeated for the 420 observables."""
         return torch.cat([values[:1].expand(15), values[1:].repeat_interleave(45)])
 
@@ -144,7 +146,7 @@ class ForwardModel:
 def _bins(edges: np.ndarray, wanted: np.ndarray) -> list[slice]:  # type: ignore[type-arg]
     """Which fine bins make up each coarse one."""
     places = [int(np.argmin(np.abs(edges - edge))) for edge in wanted]
-    return [slice(low, high) for low, high in zip(places[:-1], places[1:], strict=True)]
+    return [slice(low, high) for low, high in pairwise(places)]
 
 
 def _templates(lg_energy: np.ndarray, seen: np.ndarray, resolution: np.ndarray, model: str) -> np.ndarray:  # type: ignore[type-arg]

@@ -26,8 +26,8 @@ class Response:
 
     Args:
         edges: (126,) of the bins in lg(E/eV), the same for emission and arrival.
-        matrix: (5, 125, 5, 125) source nucleus, energy bin of emission, mass group that arrives, energy bin of arrival. A nucleus breaks up: sums may
-            exceed 1.
+        matrix: (5, 125, 5, 125) source nucleus, energy bin of emission, mass group that arrives, energy bin of arrival. A nucleus breaks
+            up: sums may exceed 1.
         model: of the background light.
     """
 

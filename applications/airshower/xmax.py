@@ -4,8 +4,8 @@ r"""The depth of the shower maximum: a generalised Gumbel distribution (arXiv:13
           G(X) = Q\big(\lambda, \lambda e^{-z}\big)
 
 with the regularised upper incomplete gamma function Q; mean :math:`\mu + \sigma(\ln\lambda - \psi(\lambda))`, variance
-:math:`\sigma^2 \psi_1(\lambda)`. With :math:`\ell = \lg(E / 10^{19}\,\mathrm{eV})` the parameters are :math:`\mu = p_0 + p_1 \ell + p_2 \ell^2`,
-:math:`\sigma` and :math:`\lambda = p_0 + p_1 \ell`, each :math:`p = c_0 + c_1 \ln A + c_2 \ln^2 A`.
+:math:`\sigma^2 \psi_1(\lambda)`. With :math:`\ell = \lg(E / 10^{19}\,\mathrm{eV})` they are :math:`\mu = p_0 + p_1 \ell + p_2
+\ell^2`, :math:`\sigma` and :math:`\lambda = p_0 + p_1 \ell`, each :math:`p = c_0 + c_1 \ln A + c_2 \ln^2 A`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ COEFFICIENTS: dict[str, tuple[_Row, _Row, _Row, _Row, _Row, _Row, _Row]] = {
 """Hadronic models. ``-2013``: the tables of the paper; ``-updated`` and Sibyll2.3d: the later values of public code."""
 
 
-def gumbel_parameters(mass: ArrayLike, lg_energy: ArrayLike, model: str = "EPOS-LHC-2013") -> tuple[Array, Array, Array]:
+def gumbel_parameters(
+    mass: ArrayLike, lg_energy: ArrayLike, model: str = "EPOS-LHC-2013"
+) -> tuple[Array, Array, Array]:
     """The parameters mu, sigma (g/cm2) and lambda, for mass numbers and lg(E/eV) that broadcast.
 
     Raises:
