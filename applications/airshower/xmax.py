@@ -4,8 +4,8 @@ r"""The depth of the shower maximum: a generalised Gumbel distribution (arXiv:13
           G(X) = Q\big(\lambda, \lambda e^{-z}\big), \qquad z = \frac{X - \mu}{\sigma}
 
 with the regularised upper incomplete gamma function Q; mean :math:`\mu + \sigma(\ln\lambda - \psi(\lambda))`, variance
-:math:`\sigma^2 \psi_1(\lambda)`. With :math:`\ell = \lg(E / 10^{19}\,\mathrm{eV})` they are
-:math:`\mu = p_0 + p_1 \ell + p_2 \ell^2`, :math:`\sigma` and :math:`\lambda = p_0 + p_1 \ell`, each :math:`p = c_0 + c_1 \ln A + c_2 \ln^2 A`.
+:math:`\sigma^2 \psi_1(\lambda)`. With :math:`\ell = \lg(E / 10^{19}\,\mathrm{eV})` they are :math:`\mu = p_0 + p_1 \ell + p_2 \ell^2`,
+:math:`\sigma = p_0 + p_1 \ell` and :math:`\lambda = p_0 + p_1 \ell`, each :math:`p = c_0 + c_1 \ln A + c_2 \ln^2 A`.
 """
 
 from __future__ import annotations
