@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError
 
 from hepflows.applications.airshower.prior import Prior
 from hepflows.errors import ConfigError
-from hepflows.posterior import PosteriorConfig
+from hepflows.posterior.config import PosteriorConfig
 from hepflows.training.presets import Section, read_preset
 
 PACKAGE = "hepflows.applications.airshower"

@@ -80,7 +80,7 @@ class ForwardModel:
         slope = (1 - gamma) * (self._lg_energy - 19.0) * np.log(10.0)
         ratio = 10.0 ** (self._lg_energy - cut).unsqueeze(1) / charge[:, None]  # E / (Z R), (N, 5, 125)
         source = fractions.unsqueeze(-1) * torch.exp(slope.unsqueeze(1) + torch.where(ratio > 1, 1 - ratio, 0.0))
-        return (source.flatten(1) @ self._matrix).unflatten(1, (5, len(self.lg_arrival)))
+        return (source.flatten(1) @ self._matrix).reshape(len(theta), 5, len(self.lg_arrival))
 
     def probabilities(self, theta: Tensor) -> Tensor:
         """Probabilities (N, 420): of the bins of the spectrum, and of those of Xmax in each energy bin; each group adds up to one."""
@@ -143,13 +143,13 @@ class ForwardModel:
             raise DataError(message)
 
 
-def _bins(edges: np.ndarray, wanted: np.ndarray) -> list[slice]:  # type: ignore[type-arg]
+def _bins(edges: np.ndarray, wanted: np.ndarray) -> list[slice]:
     """Which fine bins make up each coarse one."""
     places = [int(np.argmin(np.abs(edges - edge))) for edge in wanted]
     return [slice(low, high) for low, high in pairwise(places)]
 
 
-def _templates(lg_energy: np.ndarray, seen: np.ndarray, resolution: np.ndarray, model: str) -> np.ndarray:  # type: ignore[type-arg]
+def _templates(lg_energy: np.ndarray, seen: np.ndarray, resolution: np.ndarray, model: str) -> np.ndarray:
     """Share of the showers that are seen and measured less deep than each of ``_FINE``, and of all that are seen: (5 x bins, F + 1)."""
     true = 0.5 * (_TRUE[1:] + _TRUE[:-1])
     density = np.diff(gumbel_cdf(_TRUE, MASS[:, None, None], lg_energy[:, None], model), axis=-1)
@@ -163,4 +163,4 @@ def _interpolated(below: Tensor, x: Tensor) -> Tensor:
     place = ((x - _FINE[0]) / (_FINE[1] - _FINE[0])).clamp(0, len(_FINE) - 1.001)
     index = place.long()
     left, right = below.gather(1, index), below.gather(1, index + 1)
-    return left + (place - index) * (right - left)
+    return torch.lerp(left, right, place - index)

@@ -13,7 +13,8 @@ from hepflows.applications.airshower.config import AirshowerConfig
 from hepflows.applications.airshower.forward import ForwardModel
 from hepflows.applications.airshower.prior import NAMES, Prior
 from hepflows.errors import CheckpointError
-from hepflows.posterior import PosteriorEstimator, Reweighted
+from hepflows.posterior.estimator import PosteriorEstimator
+from hepflows.posterior.reweighting import Reweighted
 from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import generator
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hepflows.applications.airshower.species import FRACTIONS
 from hepflows.errors import ConfigError
-from hepflows.posterior import Parameters
+from hepflows.posterior.parameters import Parameters
 
 NAMES = ("gamma", "lg_rcut", *FRACTIONS, "xmax_shift")
 """Spectral index, lg(R_cut/V), the five fractions at the source, and the Xmax scale in units of its uncertainty."""
@@ -60,4 +60,5 @@ class Prior:
     def log_prob(self, theta: Tensor) -> Tensor:
         """Log density (...) of parameters (..., 8), in all fractions but the last; minus infinity outside."""
         y, ladj = self.space()(theta)
-        return -0.5 * y.square().sum(-1) - 3.5 * math.log(2 * math.pi) + ladj
+        density: Tensor = -0.5 * y.square().sum(-1) - 3.5 * math.log(2 * math.pi) + ladj
+        return density

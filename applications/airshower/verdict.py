@@ -16,8 +16,9 @@ from hepflows.applications.airshower.config import AirshowerConfig, ChainConfig
 from hepflows.applications.airshower.inference import SourcePosterior, features
 from hepflows.applications.airshower.mcmc import Chain, markov_chain
 from hepflows.applications.airshower.prior import NAMES
-from hepflows.metrics import c2st, hpd_ranks, information_gain, sbc_ranks, tarp_ranks, uniformity
-from hepflows.posterior import Reweighted
+from hepflows.metrics.calibration import hpd_ranks, information_gain, sbc_ranks, tarp_ranks, uniformity
+from hepflows.metrics.sbibm import c2st
+from hepflows.posterior.reweighting import Reweighted
 from hepflows.training.seeding import derive, generator
 
 Array = NDArray[np.float64]
