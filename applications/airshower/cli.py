@@ -99,7 +99,10 @@ def infer(
         console.say(
             f"warning: unlike all universes of the training ({found.metrics['out_of_range']:.2f} times as far out)"
         )
-    console.say(f"{samples} draws in {output}, effective share {found.metrics['efficiency']:.1%}")
+    share = found.metrics["exact_efficiency"]
+    console.say(
+        f"{samples} draws in {output}, effective share {share:.1%} (the flow alone {found.metrics['efficiency']:.1%})"
+    )
 
 
 @app.command()
@@ -164,13 +167,15 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         for name, one in seen["parameters"].items()
     ]
     rows += [
-        ("effective share", f"{seen['efficiency']:.1%}"),
+        ("effective share", f"{seen['exact_efficiency']:.1%}  (flow alone {seen['efficiency']:.1%})"),
         ("predictive p-value", f"{metrics['predictive_p_value']:.3g}"),
         ("coverage error", f"{metrics['coverage_error_max']:.3f}"),
         ("information gain", f"{metrics['information_gain']:.2f} ± {metrics['information_gain_std']:.2f} nats"),
     ]
     if "c2st" in seen:
-        rows.append(("C2ST against the chain", f"{seen['c2st']:.3f} ± {seen['c2st_std']:.3f}"))
+        rows.append(("C2ST of the flow against the chain", f"{seen['c2st']:.3f} ± {seen['c2st_std']:.3f}"))
+        if seen["c2st_exact"] is not None:
+            rows.append(("  of the adapted draws", f"{seen['c2st_exact']:.3f} ± {seen['c2st_exact_std']:.3f}"))
     if seen["out_of_range"] > 1:
         rows.append(("warning", f"unlike all universes of the training ({seen['out_of_range']:.2f} times as far out)"))
     return rows

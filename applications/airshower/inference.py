@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from hepflows.applications.airshower.config import AirshowerConfig
 from hepflows.applications.airshower.forward import ForwardModel
 from hepflows.applications.airshower.prior import NAMES, Prior
 from hepflows.errors import CheckpointError
+from hepflows.posterior.adaptation import population_monte_carlo
 from hepflows.posterior.estimator import PosteriorEstimator
-from hepflows.posterior.reweighting import Reweighted
+from hepflows.posterior.reweighting import Reweighted, reweight
 from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import generator
 
@@ -89,6 +91,34 @@ class SourcePosterior:
             lambda points, _: self.model.log_likelihood(points, counts.double()),
             self.prior.log_prob,
         )
+
+    def exact(
+        self, theta: Tensor, log_density: Tensor, counts: Tensor, n: int, *, seed: int
+    ) -> tuple[Reweighted, float]:
+        """Weighted draws of the exact posterior, where the weights of the flow's own draws may be carried by a few of them.
+
+        The draws of the flow begin a population Monte Carlo, see `population_monte_carlo`.
+
+        Args:
+            theta: (m, 8) draws of `sample`.
+            log_density: (m,) their log densities.
+            counts: (420,) what was seen.
+            n: weighted draws.
+            seed: of these.
+
+        Returns:
+            The draws, and the temperature that the adaptation reached: 1, or it did not come to its end.
+        """
+        space = self.prior.space()
+        y, ladj = space(theta)
+
+        def log_target(points: Tensor) -> Tensor:
+            prior = -0.5 * points.square().sum(-1) - 0.5 * points.shape[-1] * math.log(2 * math.pi)
+            return self.model.log_likelihood(space.inverse(points), counts.double()) + prior
+
+        found = population_monte_carlo(log_target, y, log_density - ladj, n, seed=seed)
+        weighted = reweight(space.inverse(found.points), torch.zeros(n, dtype=torch.float64), found.log_weights)
+        return weighted, found.temperature
 
     def save(self, path: Path, config: AirshowerConfig) -> None:
         """Write the flow, and the configuration that the rest follows from."""

@@ -108,10 +108,10 @@ def _trained(folder: RunFolder, config: AirshowerConfig, seed: int) -> SourcePos
 
 
 def _parameters(found: Inferred) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation of each parameter, of the flow and with weights."""
+    """Mean and standard deviation of each parameter, of the flow and of the exact posterior."""
     weights = found.exact.weights.unsqueeze(-1)
-    mean = (weights * found.draws).sum(0)
-    std = (weights * (found.draws - mean).square()).sum(0).sqrt()
+    mean = (weights * found.exact.theta).sum(0)
+    std = (weights * (found.exact.theta - mean).square()).sum(0).sqrt()
     return {
         name: {
             "mean": float(found.draws[:, i].mean()), "std": float(found.draws[:, i].std()),
@@ -122,10 +122,11 @@ def _parameters(found: Inferred) -> dict[str, dict[str, float]]:
 
 
 def write_posterior(path: Path, found: Inferred) -> None:
-    """Write draws as a table, one column a parameter, with ``weight`` from the exact likelihood (mean 1)."""
-    columns = {name: found.draws[:, i].numpy() for i, name in enumerate(NAMES)}
+    """Write draws as a table: one column a parameter and ``weight`` (mean 1) of the exact posterior, and ``flow_...``, draws of the flow."""
+    columns = {name: found.exact.theta[:, i].numpy() for i, name in enumerate(NAMES)}
     columns["weight"] = (found.exact.weights * len(found.draws)).numpy()
-    about = {"weight": "exact posterior over that of the flow, mean 1"}
+    columns |= {f"flow_{name}": found.draws[:, i].numpy() for i, name in enumerate(NAMES)}
+    about = {"weight": "of the exact posterior, mean 1; the columns flow_... have none and stand in rows of their own"}
     with writer(path, [Field(name) for name in columns], attributes=about) as table:
         table.extend(columns)
 

@@ -17,8 +17,8 @@ from hepflows.report.html import Card, Picture, Report, Tone
 from hepflows.report.nested import grouped_rows
 from hepflows.training.loop import History
 
-ENOUGH = 0.05
-"""Effective share of the draws below which the weights cannot carry the posterior."""
+ENOUGH = 0.02
+"""Effective share of the adapted draws below which the weights cannot carry the posterior."""
 
 
 def write_report(
@@ -63,12 +63,12 @@ def write_report(
 
 def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
     """A colour, a few words and a sentence: the first thing that stands against the posterior, or that nothing does."""
-    seen, share = metrics["observation"], metrics["observation"]["efficiency"]
+    seen, share = metrics["observation"], metrics["observation"]["exact_efficiency"]
     if seen["out_of_range"] > 1:
         far = f"The observation lies {seen['out_of_range']:.2f} times as far out as the farthest universe of the training: "
-        return "bad", "Unlike everything simulated.", far + "the posterior of the flow is an extrapolation."
-    if share < ENOUGH:
-        few = f"Only {share:.1%} of the draws count after the weights of the exact likelihood: "
+        return "bad", "Unlike everything simulated.", far + "the draws of the flow are an extrapolation."
+    if share < ENOUGH or seen["exact_temperature"] < 1:
+        few = f"Only {share:.1%} of the adapted draws count after the weights of the exact likelihood: "
         return "warning", "The weights do not carry.", few + "train longer or on more universes, or trust a chain."
     if metrics["predictive_p_value"] < 0.01:
         odd = f"New data of the posterior deviate as much as the observation does in {metrics['predictive_p_value']:.2%} of all cases: "
@@ -90,9 +90,13 @@ def _cards(metrics: Mapping[str, Any]) -> list[Card]:
         return f"{parameters[name]['exact_mean']:.2f} ± {parameters[name]['exact_std']:.2f}"
 
     return [
-        Card("spectral index γ", value("gamma"), "reweighted"),
-        Card("lg(R_cut/V)", value("lg_rcut"), "reweighted"),
-        Card("effective share", f"{metrics['observation']['efficiency']:.1%}", "of the draws, exact likelihood"),
+        Card("spectral index γ", value("gamma"), "exact posterior"),
+        Card("lg(R_cut/V)", value("lg_rcut"), "exact posterior"),
+        Card(
+            "effective share",
+            f"{metrics['observation']['exact_efficiency']:.1%}",
+            f"adapted draws; of the flow's {metrics['observation']['efficiency']:.1%}",
+        ),
         Card("predictive p-value", f"{metrics['predictive_p_value']:.2g}", "deviance"),
         Card("coverage error", f"{metrics['coverage_error_max']:.3f}", "largest, all levels"),
         Card("information", f"{metrics['information_gain']:.2f} nats", f"± {metrics['information_gain_std']:.2f}"),
@@ -101,7 +105,7 @@ def _cards(metrics: Mapping[str, Any]) -> list[Card]:
 
 def _posterior(report: Report, metrics: Mapping[str, Any], found: Inferred) -> None:
     report.section("Posterior")
-    samples = {"flow": found.draws.numpy(), "flow, reweighted": found.resampled.numpy()}
+    samples = {"flow": found.draws.numpy(), "exact": found.resampled.numpy()}
     if found.chain is not None:
         samples["Markov chain"] = found.chain.theta.numpy()
     picture = Picture(corner(samples, NAMES), "Contours hold 68 % and 95 %.", title="Parameters.", alt="corner plot")
@@ -111,7 +115,7 @@ def _posterior(report: Report, metrics: Mapping[str, Any], found: Inferred) -> N
         for name, one in metrics["observation"]["parameters"].items()
     ]
     report.table(
-        ["parameter", "flow", "reweighted"], rows,
+        ["parameter", "flow", "exact"], rows,
         caption="Mean and standard deviation. Fractions are those at the source at a fixed energy below all cut-offs; xmax_shift is the "
         "Xmax scale in units of its systematic uncertainty.",
     )  # fmt: skip
@@ -121,7 +125,7 @@ def _again(report: Report, observation: Observation, again: Predictive) -> None:
     report.section("The data again")
     parts = [again.low, again.median, again.high]
     report.paragraph(
-        f"New counts drawn from the reweighted posterior. The deviance of the observation is exceeded in {again.p_value:.1%} of all "
+        f"New counts drawn from the exact posterior. The deviance of the observation is exceeded in {again.p_value:.1%} of all "
         f"cases; of the bins with more than one expected event {again.outside:.1%} lie outside of their 95 % interval."
     )
     report.figures([Picture(pictures.spectrum(observation.spectrum, *[one[:15] for one in parts]), alt="spectrum")])
@@ -161,20 +165,25 @@ def _chains(report: Report, metrics: Mapping[str, Any]) -> None:
     if not with_chain:
         return
     report.section("Against a Markov chain")
+
+    def number(one: Mapping[str, Any], key: str) -> str:
+        return "–" if one[key] is None else f"{one[key]:.3f} ± {one[f'{key}_std']:.3f}"
+
     rows = [
         [
-            name,
-            f"{one['c2st']:.3f} ± {one['c2st_std']:.3f}",
-            "–"
-            if one["c2st_reweighted"] is None
-            else f"{one['c2st_reweighted']:.3f} ± {one['c2st_reweighted_std']:.3f}",
-            f"{one['efficiency']:.1%}",
+            name, *[number(one, key) for key in ("c2st", "c2st_reweighted", "c2st_exact")],
+            f"{one['efficiency']:.1%}, {one['exact_efficiency']:.1%}",
             f"{one['chain_seconds']:.0f} s, {one['chain_effective']:.0f}",
-            f"{one['draw_seconds']:.2f} s",
+            f"{one['draw_seconds']:.2f} s, {one['exact_seconds']:.2f} s",
         ]
         for name, one in with_chain
-    ]
+    ]  # fmt: skip
+    header = [
+        "data", "C2ST of the flow", "with weights", "adapted", "effective share: flow, adapted", "chain: time, effective draws",
+        "flow, adapted: time",
+    ]  # fmt: skip
     report.table(
-        ["data", "C2ST", "C2ST reweighted", "effective share", "chain: time, effective draws", "flow: time"], rows,
-        caption="C2ST in the six coordinates of the sources, 0.5 for posteriors that cannot be told apart.",
+        header, rows,
+        caption="C2ST in the six coordinates of the sources, 0.5 for posteriors that cannot be told apart. Adapted: population "
+        "Monte Carlo that begins at the draws of the flow, with weights of the exact likelihood.",
     )  # fmt: skip

@@ -23,6 +23,9 @@ from hepflows.training.seeding import derive, generator
 
 Array = NDArray[np.float64]
 
+FEWEST = 100
+"""Points of a C2ST."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -75,7 +78,7 @@ class Inferred:
 
     Args:
         draws: (n, 8) of the flow.
-        exact: the same, weighted by the exact likelihood.
+        exact: (n, 8) draws that were adapted from them, with weights, of the exact posterior.
         resampled: (n, 8) draws by these weights.
         chain: the Markov chain, where there is one.
         seconds: that the flow took.
@@ -112,16 +115,19 @@ def infer(
         title: of the progress of the chain.
     """
     started = time.monotonic()
-    draws, _ = posterior.sample(counts, n, seed=derive(seed, "draws"))
+    draws, density = posterior.sample(counts, n, seed=derive(seed, "draws"))
     seconds = time.monotonic() - started
-    exact = posterior.reweight(draws, counts)
+    weighted = posterior.reweight(draws, counts)
+    exact, temperature = posterior.exact(draws, density, counts, n, seed=derive(seed, "adapt"))
     resampled = exact.resample(n, seed=derive(seed, "resample"))
     metrics: dict[str, Any] = {
         "out_of_range": float(posterior.out_of_range(counts)),
-        "efficiency": float(exact.efficiency),
+        "efficiency": float(weighted.efficiency),
+        "exact_efficiency": float(exact.efficiency),
+        "exact_temperature": temperature,
         "log_evidence": float(exact.log_evidence),
         "draw_seconds": seconds,
-        "reweight_seconds": time.monotonic() - started - seconds,
+        "exact_seconds": time.monotonic() - started,
     }
     found = None
     if chain is not None:
@@ -130,32 +136,40 @@ def infer(
                 posterior.model, posterior.prior, counts,
                 seed=seed, walkers=chain.walkers, steps=chain.steps, progress=update,
             )  # fmt: skip
-        metrics |= compared(posterior, draws, exact, found, min(points, len(found.coordinates)), seed=seed)
+        metrics |= compared(posterior, draws, weighted, exact, found, min(points, len(found.coordinates)), seed=seed)
     return Inferred(draws, exact, resampled, found, seconds, metrics)
 
 
 def compared(
-    posterior: SourcePosterior, draws: Tensor, exact: Reweighted, chain: Chain, points: int, *, seed: int
+    posterior: SourcePosterior,
+    draws: Tensor,
+    weighted: Reweighted,
+    exact: Reweighted,
+    chain: Chain,
+    points: int,
+    *,
+    seed: int,
 ) -> dict[str, Any]:
-    """C2ST between chain and flow in the six coordinates of the sources, before and after the weights, and the cost of a draw.
+    """C2ST between chain and flow in the six coordinates of the sources: as it is, with weights, and adapted; and the cost of the chain.
 
-    As many effective draws as there are points must stand behind the weighted sample: repeated points would tell themselves apart.
+    No more points than half of the effective draws stand in a weighted sample: repeated points would tell themselves apart.
     """
     space = posterior.prior.space()
     # coordinates: the free Xmax scale first, then index, cut-off and four of the fractions
     reference = chain.thinned(points, seed=derive(seed, "thin"))[:, 1:].numpy()
-    raw = c2st(reference, space(draws[:points])[0][:, 1:].numpy())
-    size = int(min(points, float(exact.effective) / 2))
     metrics: dict[str, Any] = {
-        "c2st": raw.accuracy, "c2st_std": raw.accuracy_std, "c2st_points": points,
-        "c2st_reweighted": None, "c2st_reweighted_std": None, "c2st_reweighted_points": size,
         "chain_seconds": chain.seconds, "chain_effective": chain.effective, "chain_acceptance": chain.acceptance,
         "chain_autocorrelation": float(np.max(chain.autocorrelation)),
     }  # fmt: skip
-    if size >= 100:
-        unique = exact.resample(size, seed=derive(seed, "few"))
-        other = c2st(reference[:size], space(unique)[0][:, 1:].numpy())
-        metrics |= {"c2st_reweighted": other.accuracy, "c2st_reweighted_std": other.accuracy_std}
+    samples = {"c2st": draws[:points]}
+    for name, one in (("c2st_reweighted", weighted), ("c2st_exact", exact)):
+        size = int(min(points, float(one.effective) / 2))
+        samples[name] = one.resample(size if size >= FEWEST else 0, seed=derive(seed, name))
+    for name, sample in samples.items():
+        found = c2st(reference[: len(sample)], space(sample)[0][:, 1:].numpy()) if len(sample) else None
+        metrics |= {
+            name: found and found.accuracy, f"{name}_std": found and found.accuracy_std, f"{name}_points": len(sample)
+        }  # fmt: skip
     return metrics
 
 
