@@ -122,7 +122,7 @@ def _parameters(found: Inferred) -> dict[str, dict[str, float]]:
 
 
 def write_posterior(path: Path, found: Inferred) -> None:
-    """Write draws as a table: one column a parameter and ``weight`` (mean 1) of the exact posterior, and ``flow_...``, draws of the flow."""
+    """Write draws: one column a parameter and ``weight`` (mean 1) of the exact posterior, and ``flow_...``, draws of the flow."""
     columns = {name: found.exact.theta[:, i].numpy() for i, name in enumerate(NAMES)}
     columns["weight"] = (found.exact.weights * len(found.draws)).numpy()
     columns |= {f"flow_{name}": found.draws[:, i].numpy() for i, name in enumerate(NAMES)}

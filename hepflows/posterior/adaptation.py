@@ -49,8 +49,9 @@ def population_monte_carlo(
     r"""Draw from a density by population Monte Carlo (arXiv:0710.4242) with a temperature.
 
     Weighted points are taken as centres of Student kernels, whose mixture is the next proposal. The target is raised to the largest power
-    :math:`\tau \le 1` at which a tenth of the points are effective, until that power is 1; then twice more, the last time with ``n`` points. The weights are
-    exact for whatever proposal came out; the proposal finds what the first points reach: a mode that none of them comes near is missed.
+    :math:`\tau \le 1` at which a tenth of the points are effective, until that power is 1; then twice more, the last time with ``n``
+    points. The weights are exact for whatever proposal came out; the proposal finds what the first points reach: a mode that none of
+    them comes near is missed.
 
     Args:
         log_target: log of the density, up to a constant, of points (N, D); minus infinity is allowed.
@@ -141,4 +142,5 @@ class _Kernels:
             distance = torch.cdist(rows, centres).square()
             kernels = -0.5 * (_FREEDOM + features) * torch.log1p(distance / _FREEDOM)
             parts.append(torch.logsumexp(kernels, 1))
-        return torch.cat(parts) + constant - math.log(_CENTRES)
+        density: Tensor = torch.cat(parts) + constant - math.log(_CENTRES)
+        return density
