@@ -129,7 +129,8 @@ class _Kernels:
         normal = torch.randn(n, features, generator=rng, dtype=torch.float64)
         # chi squared with an even number of degrees of freedom: a sum of exponentials
         half = torch.rand(n, int(_FREEDOM) // 2, generator=rng, dtype=torch.float64).clamp_min(1e-300).log().sum(1)
-        return chosen + (normal @ self.scale.T) * (_FREEDOM / (-2 * half)).sqrt()[:, None]
+        draws: Tensor = chosen + (normal @ self.scale.T) * (_FREEDOM / (-2 * half)).sqrt()[:, None]
+        return draws
 
     def log_prob(self, points: Tensor) -> Tensor:
         features = points.shape[1]
