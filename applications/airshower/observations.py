@@ -75,9 +75,8 @@ def auger() -> Observation:
 def write_observation(path: Path, observation: Observation) -> None:
     """Write an observation as HDF5.
 
-    Datasets: ``xmax_counts`` (9, 45), ``spectrum_counts`` (15,), and the edges ``xmax_edges`` (46,) in g/cm2, ``xmax_lg_energy_edges``
-        (10,) and
-    ``spectrum_lg_energy_edges`` (16,) in lg(E/eV).
+    The datasets are ``xmax_counts`` (9, 45), ``spectrum_counts`` (15,), and the edges ``xmax_edges`` (46,) in g/cm2,
+    ``xmax_lg_energy_edges`` (10,) and ``spectrum_lg_energy_edges`` (16,) in lg(E/eV).
     """
     with writer(path, _ROWS, attributes={"name": observation.name}) as table:
         table.extend({"xmax_counts": observation.xmax})

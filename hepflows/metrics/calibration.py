@@ -38,7 +38,7 @@ class Uniformity:
         levels: (K,) nominal levels.
         reached: (K,) share of the numbers below each level: for HPD ranks the coverage of the region of that probability.
         low, high: (K,) simultaneous 95 % band of ``reached`` for uniform numbers.
-        error_max: largest |reached - level|.
+        error_max: largest distance of ``reached`` from its level.
     """
 
     values: Array
