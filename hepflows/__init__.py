@@ -44,7 +44,9 @@ _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_ZOO, "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
     **dict.fromkeys(_TRAINING, "hepflows.training"),
+    "DeepSet": "hepflows.sets",
     "Flow": "hepflows.flow",
+    **dict.fromkeys(("PosteriorConfig", "PosteriorEstimator"), "hepflows.posterior"),
 }
 
 __all__ = [*_PUBLIC, "__version__"]

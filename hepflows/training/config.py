@@ -29,6 +29,7 @@ class TrainingConfig(BaseModel):
             an epoch, that of the batches which are left). One batch a step before the first pair.
         average: decay of a moving average of the weights, which is then what is validated and kept; none where null.
         keep: the weights that remain, of the ``best`` validation epoch or of the ``last`` one.
+        patience: epochs without a better validation after which the training ends; none where null.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +45,7 @@ class TrainingConfig(BaseModel):
     accumulate: list[tuple[Epoch, Count]] = []
     average: float | None = Field(None, gt=0, lt=1)
     keep: Literal["best", "last"] = "best"
+    patience: int | None = Field(None, ge=1)
 
     @field_validator("accumulate")
     @classmethod

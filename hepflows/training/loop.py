@@ -48,6 +48,12 @@ class History:
             return len(self.validation) - 1
         return min(range(len(self.validation)), key=self.validation.__getitem__)
 
+    def stalled(self, patience: int | None) -> bool:
+        """Whether the last ``patience`` epochs were all no better than one before them."""
+        if patience is None or not self.validation:
+            return False
+        return len(self.validation) - 1 - self.validation.index(min(self.validation)) >= patience
+
 
 def fit(
     objective: nn.Module,
@@ -64,9 +70,8 @@ def fit(
     """Minimise ``objective(*batch)`` and leave it with the weights of the best validation epoch, in eval mode.
 
     An `Objective` may bring its own validation, random numbers, and a second network that learns beside the first. All randomness follows
-    from ``seed`` and the number of the epoch. With a ``checkpoint`` file, the state is
-    written at the end of an epoch, at most every ``checkpoint_seconds``, and at the end; a later call with the same
-    arguments goes on from there and ends with the same weights as an uninterrupted one.
+    from ``seed`` and the number of the epoch. With a ``checkpoint`` file, the state is written at the end of an epoch, at most every
+    ``checkpoint_seconds``, and at the end; a later call with the same arguments goes on from there and ends with the same weights.
 
     In a ``world`` of several processes, each calls this with the same arguments, and every step is the one that one process would have
     taken, to rounding; with dropout or an objective that draws, one of the same distribution. The first process writes the checkpoint,
@@ -93,9 +98,12 @@ def fit(
     started = saved = time.monotonic()
     before = trainer.history.seconds
     for epoch in range(len(trainer.history.train), config.epochs):
+        if trainer.history.stalled(config.patience):
+            break
         trainer.run_epoch(epoch, batches, validation, progress if world.first else None)
         trainer.history.seconds = before + time.monotonic() - started
-        due = epoch == config.epochs - 1 or time.monotonic() - saved > checkpoint_seconds
+        last = epoch == config.epochs - 1 or trainer.history.stalled(config.patience)
+        due = last or time.monotonic() - saved > checkpoint_seconds
         if checkpoint is not None and due and world.first:
             trainer.save(checkpoint)
             saved = time.monotonic()
