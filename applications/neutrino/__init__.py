@@ -1,6 +1,6 @@
 """The momentum of neutrinos in events of top-quark pairs: read or simulate events, learn p(neutrino | event), judge it.
 
->>> from hepflows.applications.neutrino import NeutrinoFlow, read_events, simulate
+>>> from hepflows.applications.neutrino import NeutrinoFlow, read_events, top_pairs
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PUBLIC = {
     "load_config": f"{_HERE}.config",
     "quadratic": f"{_HERE}.methods.quadratic",
     "read_events": f"{_HERE}.data",
-    "simulate": f"{_HERE}.simulate.fast",
+    "top_pairs": f"{_HERE}.simulate.fast",
     "solve_w_constraint": f"{_HERE}.kinematics",
     "write_events": f"{_HERE}.data",
 }

@@ -57,9 +57,9 @@ def read_events(
     """All events of a file; see `iterate_events`.
 
     >>> import tempfile
-    >>> from hepflows.applications.neutrino.simulate.fast import simulate
+    >>> from hepflows.applications.neutrino.simulate.fast import top_pairs
     >>> path = tempfile.mkdtemp() + "/events.root"
-    >>> write_events(path, iter([simulate(100, seed=1)]))
+    >>> write_events(path, iter([top_pairs(100, seed=1)]))
     100
     >>> len(read_events(path))
     100

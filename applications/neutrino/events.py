@@ -157,7 +157,9 @@ def check(events: Events, where: str, *, first: int = 0, sample: bool = True) ->
         ("lepton", events.leptons, np.ones(events.flavour.shape, dtype=bool)),
         ("jet", jets, present),
     ):
-        refuse((objects[..., 3] < 0) & there, f"a {name} has a negative energy", "remove these events or repair the column")
+        refuse(
+            (objects[..., 3] < 0) & there, f"a {name} has a negative energy", "remove these events or repair the column"
+        )
         refuse((objects[..., 0] < 0), f"a {name} has a negative transverse momentum", "remove these events")
         size = objects[..., 0] * np.cosh(np.clip(objects[..., 1], -50, 50))
         refuse(
@@ -166,7 +168,9 @@ def check(events: Events, where: str, *, first: int = 0, sample: bool = True) ->
             "check that energy, transverse momentum and pseudorapidity have one unit and their right columns",
         )
     refuse(events.leptons[..., 0] == 0, "a lepton is missing", "select events with as many leptons as neutrinos")
-    refuse(~np.isin(events.flavour, (0, 1)), "a flavour is neither 0 (electron) nor 1 (muon)", "map it to these numbers")
+    refuse(
+        ~np.isin(events.flavour, (0, 1)), "a flavour is neither 0 (electron) nor 1 (muon)", "map it to these numbers"
+    )
     refuse(~np.isin(events.tags, (0, 1)), "a b tag is neither 0 nor 1", "give its working point")
     if sample:
         _check_unit(events, where)
@@ -185,14 +189,20 @@ def _check_unit(events: Events, where: str) -> None:
         raise DataError(message)
 
 
-def notes(events: Events) -> list[str]:
-    """What a person should know of a sample, a sentence each: events without jets, and with more than are used."""
+def notes(n_jets: Array) -> list[str]:
+    """What a person should know of a sample with so many jets an event, a sentence each: none of them, and more than are used.
+
+    >>> notes(np.array([4.0, 11.0]))
+    ['1 events have more than 10 jets: the 10 of largest transverse momentum are used']
+    """
     found = []
-    without, many = int((events.n_jets == 0).sum()), int((events.n_jets > MOST_JETS).sum())
+    without, many = int((n_jets == 0).sum()), int((n_jets > MOST_JETS).sum())
     if without:
         found.append(f"{without} events have no jet: their neutrinos rest on lepton and missing momentum alone")
     if many:
-        found.append(f"{many} events have more than {MOST_JETS} jets: the {MOST_JETS} of largest transverse momentum are used")
+        found.append(
+            f"{many} events have more than {MOST_JETS} jets: the {MOST_JETS} of largest transverse momentum are used"
+        )
     return found
 
 

@@ -135,7 +135,9 @@ def load(name: str) -> ColumnMap:
         elif name.endswith((".yaml", ".yml")):
             text = Path(name).read_text()
         else:
-            message = f"there is no column map {name!r}: choose one of {', '.join(names())}, or give the path of a YAML file"
+            message = (
+                f"there is no column map {name!r}: choose one of {', '.join(names())}, or give the path of a YAML file"
+            )
             raise ConfigError(message)
         values: Any = yaml.safe_load(text)
         return ColumnMap.model_validate(values)

@@ -15,7 +15,11 @@ from hepflows.errors import DataError
 from hepflows.io import jagged
 from hepflows.io.ragged import Ragged
 
-_LEPTON, _JET, _NEUTRINO = ("pt", "eta", "phi", "energy", "type"), ("pt", "eta", "phi", "energy", "btag"), ("pt", "eta", "phi")
+_LEPTON, _JET, _NEUTRINO = (
+    ("pt", "eta", "phi", "energy", "type"),
+    ("pt", "eta", "phi", "energy", "btag"),
+    ("pt", "eta", "phi"),
+)
 
 
 def chosen_map(path: Path, name: str | None) -> ColumnMap:
@@ -107,9 +111,7 @@ def _events(path: Path, part: Mapping[str, Any], columns: ColumnMap, leptons: in
     return Events(missing, found, flavour, *kept, neutrinos=truth, weights=scalar(columns.weight))
 
 
-def _leptons(
-    maps: Sequence[Objects], objects: Any, table: Any, wanted: int
-) -> tuple[Array, Array]:
+def _leptons(maps: Sequence[Objects], objects: Any, table: Any, wanted: int) -> tuple[Array, Array]:
     """The hardest leptons of all collections (n, L, 4), the positive one first where charges are known, and their flavours (n, L)."""
     every, flavours, charges = [], [], []
     for one in maps:

@@ -71,7 +71,7 @@ ALL = Selection(lepton_pt=0.0, lepton_eta=np.inf, jets=0)
 """Every event."""
 
 
-def simulate(n: int, *, channel: Channel = "semileptonic", selection: Selection = ALL, seed: int) -> Events:
+def top_pairs(n: int, *, channel: Channel = "semileptonic", selection: Selection = ALL, seed: int) -> Events:
     """Draw n events that pass a selection, with their true neutrinos.
 
     Args:
@@ -83,7 +83,7 @@ def simulate(n: int, *, channel: Channel = "semileptonic", selection: Selection 
     Raises:
         ConfigError: an unknown channel, no events, or a selection that hardly any event passes.
 
-    >>> events = simulate(1000, seed=1)
+    >>> events = top_pairs(1000, seed=1)
     >>> len(events), events.n_neutrinos, events.jets.shape
     (1000, 1, (1000, 10, 4))
     """
