@@ -87,11 +87,11 @@ class NeutrinoConfig(Section):
     network: NetworkConfig = NetworkConfig()
     posterior: PosteriorConfig = PosteriorConfig(
         blocks=5, hidden=[64, 64], bins=8, training=TrainingConfig(
-            epochs=20, batch_size=512, learning_rate=2e-3, schedule="onecycle", clip_norm=5.0
+            epochs=15, batch_size=1024, learning_rate=3e-3, schedule="onecycle", clip_norm=5.0
         ),
     )  # fmt: skip
     regression: TrainingConfig = TrainingConfig(
-        epochs=15, batch_size=512, learning_rate=2e-3, schedule="onecycle", clip_norm=5.0
+        epochs=10, batch_size=1024, learning_rate=3e-3, schedule="onecycle", clip_norm=5.0
     )
     quadratic: QuadraticConfig = QuadraticConfig()
     verdict: VerdictConfig = VerdictConfig()
