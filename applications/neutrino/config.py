@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from hepflows.applications.neutrino.kinematics import W_MASS
 from hepflows.errors import ConfigError
-from hepflows.posterior import PosteriorConfig
+from hepflows.posterior.config import PosteriorConfig
 from hepflows.training.config import Count, TrainingConfig
 from hepflows.training.presets import Section, read_preset
 

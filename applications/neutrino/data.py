@@ -44,7 +44,7 @@ def iterate_events(
     first = 0
     for events in parts:
         if events.n_neutrinos != leptons:
-            message = f"{path} has {events.n_neutrinos} leptons an event where {leptons} are expected: say --channel dilepton or semileptonic"
+            message = f"{path} has {events.n_neutrinos} leptons an event where {leptons} are expected: choose another --channel"
             raise DataError(message)
         check(events, str(path), first=first, sample=first == 0)
         first += len(events)

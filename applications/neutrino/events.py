@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hepflows.applications.neutrino.kinematics import momentum
 from hepflows.errors import DataError, ShapeError
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Rows = slice | NDArray[Any]
 
 MOST_JETS = 10
@@ -40,7 +40,8 @@ class Events:
     Raises:
         ShapeError: columns that do not go together.
 
-    >>> one = Events(np.ones((5, 2)), np.ones((5, 1, 4)), np.zeros((5, 1)), np.zeros((5, 10, 4)), np.zeros((5, 10)), np.zeros(5), np.zeros(5))
+    >>> jets = np.zeros((5, 10, 4))
+    >>> one = Events(np.ones((5, 2)), np.ones((5, 1, 4)), np.zeros((5, 1)), jets, jets[..., 0], np.zeros(5), np.zeros(5))
     >>> len(one[1:3]), one.n_neutrinos
     (2, 1)
     """
@@ -71,8 +72,9 @@ class Events:
         return len(self.missing)
 
     def __getitem__(self, rows: Rows) -> Events:
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: None if value is None else value[rows] for name, value in values.items()})
+        values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        kept: dict[str, Any] = {name: None if value is None else value[rows] for name, value in values.items()}
+        return replace(self, **kept)
 
     @property
     def n_neutrinos(self) -> int:

@@ -1,8 +1,8 @@
 """What a network sees of an event: one row of numbers, and how it is laid out.
 
 Of the event: px and py of the missing momentum; px, py, pseudorapidity, log energy and flavour of each lepton; numbers of jets and of b
-jets; where wanted the two components of the quadratic solution, as asinh(c / 50 GeV). Of each of ten jets: px, py, pseudorapidity, log energy,
-b tag. At the end one number a jet, 1 where there is one.
+jets; where wanted the two components of the quadratic solution, as asinh(c / 50 GeV). Of each of ten jets: px, py, pseudorapidity, log
+energy, b tag. At the end one number a jet, 1 where there is one.
 """
 
 from __future__ import annotations

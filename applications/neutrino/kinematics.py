@@ -16,14 +16,14 @@ Both roots solve the equation before it was squared. :math:`\Delta < 0` exactly 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepflows.errors import ConfigError, ShapeError
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 Rule = Literal["real", "shrink", "raise"]
 
 W_MASS = 80.38
@@ -64,13 +64,13 @@ def eta_of(px: Array, py: Array, pz: Array) -> Array:
 
 @dataclass(frozen=True)
 class Roots:
-    """Solutions of the W-mass constraint.
+    r"""Solutions of the W-mass constraint.
 
     Args:
         pz: (n, 2) both longitudinal momenta in GeV, that of smaller size first; twice the same number where the discriminant is negative.
         transverse: (n, 2) px and py of the neutrino, which only the rule ``shrink`` changes.
         real: (n,) whether the discriminant is not negative.
-        components: (n, 2) in GeV, :math:`-b/2a` and the signed root of :math:`|\\Delta/4a^2|`, negative where there is no real solution:
+        components: (n, 2) in GeV, :math:`-b/2a` and the signed root of :math:`|\Delta/4a^2|`, negative where there is no real solution:
             what nu-Flows (arXiv:2207.00664) may take as features.
     """
 

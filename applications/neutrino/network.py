@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,7 +52,7 @@ class EventNetwork(nn.Module):
             attention=config.attention, heads=config.heads, generator=generator,
         )  # fmt: skip
         widths = [features + config.jets, *config.hidden, config.context]
-        self.layers = nn.ModuleList(Linear(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(Linear(i, o) for i, o in pairwise(widths))
         for layer in self.layers:
             initialise(layer, generator)  # type: ignore[arg-type]
 
@@ -72,8 +74,8 @@ class EventNetwork(nn.Module):
         return torch.cat([event, h], dim=1)
 
     def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        event, jets, mask = rows.split([self.features, MOST_JETS * JET_FEATURES, MOST_JETS], dim=1)
-        return event, jets.unflatten(1, (MOST_JETS, JET_FEATURES)), mask > 0.5
+        event, jets, mask = torch.split(rows, [self.features, MOST_JETS * JET_FEATURES, MOST_JETS], dim=1)
+        return event, jets.reshape(-1, MOST_JETS, JET_FEATURES), mask > 0.5
 
 
 def event_network(config: NeutrinoConfig, seed: int) -> EventNetwork:

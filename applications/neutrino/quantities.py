@@ -27,7 +27,7 @@ def b_jets(events: Events) -> tuple[Array, NDArray[np.bool_]]:
     allowed = np.where(tagged.any(axis=1, keepdims=True), tagged, present)
     pair = mass(lepton_momenta(events)[:, :, None] + jets[:, None])
     place = np.where(allowed[:, None], pair, np.inf).argmin(axis=2)
-    return np.take_along_axis(jets, place[..., None], axis=1), present.any(axis=1)
+    return np.take_along_axis(jets, place[..., None], axis=1), np.asarray(present.any(axis=1))
 
 
 class Quantities:

@@ -69,8 +69,8 @@ def _methods(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None
         )
     report.paragraph(
         "The flow's estimate of each quantity is the median of its draws, event by event. The right root is the one nearer to the true pz, "
-        "among events with two real roots; the flow chooses the one that most draws are nearest to. m_w is the mass with the lepton, m_top that "
-        "with the jet of smallest mass with the lepton, b-tagged where there is one."
+        "among events with two real roots; the flow chooses the one that most draws are nearest to. m_w is the mass with the lepton, m_top "
+        "that with the jet of smallest mass with the lepton, b-tagged where there is one."
     )
     figures = [
         Picture(

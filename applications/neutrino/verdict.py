@@ -23,7 +23,7 @@ from hepflows.metrics.calibration import Uniformity, hpd_ranks, information_gain
 from hepflows.metrics.classifier import classifier_test
 from hepflows.metrics.protocol import ClassifierProtocol
 from hepflows.metrics.result import ClassifierResult
-from hepflows.posterior import OutOfRangeWarning
+from hepflows.posterior.training_range import OutOfRangeWarning
 from hepflows.training.seeding import derive, numpy_generator
 
 CHUNK = 2000
@@ -198,7 +198,7 @@ def calibrate(draws: Draws, events: Events, seed: int) -> dict[str, Uniformity]:
 def estimated(
     draws: Draws, events: Events, one: Array, regression: FeedForward, roots: Roots | None
 ) -> dict[str, dict[str, Array]]:
-    """Point estimates of every quantity: truth; median of the draws (``flow``), one draw, the draw of highest density; regression; constraint."""
+    """Estimates of every quantity: truth; median of the draws (``flow``), one draw, that of highest density; regression; constraint."""
     quantities = Quantities(events)
     mode = np.take_along_axis(draws.neutrinos, draws.log_prob.argmax(axis=0)[None, :, None, None], axis=0)[0]
     parts: dict[str, list[Array]] = {name: [] for name in NAMES}

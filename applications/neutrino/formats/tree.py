@@ -97,8 +97,7 @@ def _events(path: Path, part: Mapping[str, Any], columns: ColumnMap, leptons: in
         message = f"{path}: the branches {columns.jets.pt!r} and {columns.btag!r} have lists of different lengths"
         raise DataError(message)
     kept = from_jets(jets, tags, scalar(columns.n_jets), scalar(columns.n_bjets))
-    size, phi = scalar(columns.missing.pt), scalar(columns.missing.phi)
-    assert size is not None and phi is not None  # both are required  # noqa: S101, PT018
+    size, phi = table(columns.missing.pt)[:, 0], table(columns.missing.phi)[:, 0]
     truth = None
     if columns.neutrinos is not None and columns.neutrinos.pt in part:
         neutrinos = objects(columns.neutrinos)[:, :leptons]

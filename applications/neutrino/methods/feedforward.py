@@ -1,4 +1,4 @@
-"""nu-FF: the mean of the neutrino momenta by a regression with the network of the flow; where there are two solutions it answers between them."""
+"""nu-FF: the expected neutrino momenta, by a regression with the network of the flow; between two solutions it answers in between."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ class FeedForward:
     def predict(self, events: Events) -> Array:
         """(n, L, 3) px, py in GeV and pseudorapidity."""
         parts = [
-            self.model(some).double() * self.model.scale + self.model.mean for some in self._rows(events).split(_CHUNK)
+            self.model(some).double() * self.model.scale + self.model.mean
+            for some in torch.split(self._rows(events), _CHUNK)
         ]
         return torch.cat(parts).reshape(len(events), self.config.leptons, 3).numpy()
 

@@ -14,7 +14,7 @@ from hepflows.applications.neutrino.events import Array, Events
 from hepflows.applications.neutrino.features import rows, targets
 from hepflows.applications.neutrino.network import event_network
 from hepflows.errors import CheckpointError
-from hepflows.posterior import PosteriorEstimator
+from hepflows.posterior.estimator import PosteriorEstimator
 from hepflows.training.checkpoint import load_tensors
 from hepflows.training.loop import History, Progress
 

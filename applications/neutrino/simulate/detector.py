@@ -64,21 +64,28 @@ def merge(p: Array, flavour: NDArray[np.int8]) -> None:
 
 
 def reconstruct(
-    rng: np.random.Generator, p: Array, flavour: NDArray[np.int8], invisible: Array, *, noise: float = 8.0
+    rng: np.random.Generator,
+    p: Array,
+    flavour: NDArray[np.int8],
+    invisible: Array,
+    *,
+    masses: Array | float = 0.0,
+    noise: float = 8.0,
 ) -> Reconstructed:
     """Smear and select jets, tag them, and find the missing momentum; see the table of the module.
 
     Args:
         rng: draws.
-        p: (3, S, n) momenta of jets that are massless, zero where there is none.
+        p: (3, S, n) momenta of jets, zero where there is none.
         flavour: (S, n) 0 light, 1 charm, 2 bottom.
         invisible: (2, n) transverse momentum of all that is not seen, and what leptons lost in smearing.
+        masses: (S, n) of the jets; they take the factor of the energy.
         noise: of the missing momentum, GeV an axis.
     """
     pt = np.hypot(p[0], p[1])
     there = pt > 0
     safe = np.where(there, pt, 1.0)
-    eta, phi, energy = np.arcsinh(p[2] / safe), np.arctan2(p[1], p[0]), np.sqrt(pt**2 + p[2] ** 2)
+    eta, phi, energy = np.arcsinh(p[2] / safe), np.arctan2(p[1], p[0]), np.sqrt(pt**2 + p[2] ** 2 + masses**2)
     stochastic = np.where(np.abs(eta) > 3, 1.5**2, 1.0)
     width = np.sqrt(0.05**2 + stochastic / np.where(there, energy, 1.0))
     factor = np.maximum(1 + width * rng.standard_normal(pt.shape), 0.05)
@@ -101,7 +108,7 @@ def reconstruct(
         sorted_jets(pt_seen),
         sorted_jets(eta),
         sorted_jets(np.arctan2(sin, cos)),
-        sorted_jets(pt_seen * np.cosh(eta)),
+        sorted_jets(np.hypot(pt_seen * np.cosh(eta), factor * masses)),
         sorted_jets(tagged.astype(np.float64)),
         kept.sum(0).astype(np.float64),
         (kept & tagged).sum(0).astype(np.float64),
@@ -110,7 +117,7 @@ def reconstruct(
 
 
 def smeared_lepton(rng: np.random.Generator, p: Array) -> tuple[Array, Array]:
-    """(4, n) lepton to transverse momentum, pseudorapidity, azimuth, energy (4, n), and the transverse momentum that smearing took (2, n)."""
+    """(4, n) lepton to transverse momentum, pseudorapidity, azimuth, energy, and the transverse momentum (2, n) that smearing took."""
     factor = np.maximum(1 + 0.015 * rng.standard_normal(p.shape[1]), 0.05)
     pt = np.hypot(p[1], p[2])
     seen = np.stack([factor * pt, np.arcsinh(p[3] / pt), np.arctan2(p[2], p[1]), factor * p[0]])

@@ -5,8 +5,8 @@ The production is a parametrisation, the decays are leading order:
 - the pair: mass :math:`(m_t + m_{\bar t})(1 + e)`, e of a gamma distribution (shape 1.5, mean 0.42); scattering angle of
   :math:`1 / (1 - \beta^2\cos^2\theta)`, as gluons make it; rapidity :math:`N(0, 1.05)` within what 13 TeV allow;
 - radiation: a Poisson number (mean 1.6, four at most) of jets with :math:`dN/dp_T \sim p_T^{-2.9}` above 15 GeV and
-  :math:`\eta \sim N(0, 1.9)`, from which the pair recoils, with another :math:`N(0, 12\,\mathrm{GeV})` an axis; each quark radiates a gluon with
-  probability 0.35, of an energy fraction :math:`\sim 1/z` in 0.05 to 0.5 and :math:`\Delta R \sim 1/\Delta R` in 0.1 to 1.2;
+  :math:`\eta \sim N(0, 1.9)`, from which the pair recoils, with another :math:`N(0, 12\,\mathrm{GeV})` an axis; each quark radiates a
+  gluon with probability 0.35, of an energy fraction :math:`\sim 1/z` in 0.05 to 0.5 and :math:`\Delta R \sim 1/\Delta R` in 0.1 to 1.2;
 - :math:`t \to b W \to b f \bar f'` with Breit-Wigner masses of top and W and the angle of an unpolarised top,
   see `hepflows.applications.neutrino.simulate.decays.helicity_cosine`; electrons and muons alike, both charges; half of the hadronic W
   have a c quark;
