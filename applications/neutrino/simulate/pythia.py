@@ -1,8 +1,8 @@
 """Top-quark pairs from Pythia 8 (extra ``pythia``), clustered by fastjet and smeared like those of the fast simulation.
 
-Proton-proton collisions at 13 TeV, both leading-order processes, showers, hadronisation and multiparton interactions. Jets are clustered from
-all final particles within a pseudorapidity of 4.9 but neutrinos and the leptons of the W bosons. All neutrinos are missing, also
-those of hadrons. Some 30 events a second on one core.
+Proton-proton collisions at 13 TeV, both leading-order processes, showers, hadronisation and multiparton interactions. Jets are clustered
+from all final particles within a pseudorapidity of 4.9 but neutrinos and the leptons of the W bosons. All neutrinos are missing, also
+those of hadrons.
 """
 
 from __future__ import annotations
