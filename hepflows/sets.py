@@ -34,9 +34,9 @@ class DeepSet(nn.Module):
 
     .. math:: s = \rho\Big(\frac{1}{\sqrt{m}} \sum_{j=1}^{n} \sigma\big(a(x_j, c)\big)\, \phi(x_j, c),\; c\Big)
 
-    with networks :math:`\phi`, :math:`a` and :math:`\rho`, the context ``c`` of the whole event, and the gate :math:`\sigma(a)` between 0 and 1
-    that says how much an item counts (one gate a head, the heads share the units of :math:`\phi` among them). It is a sum and no mean over
-    the ``n`` items, so that their number is not lost; ``m`` is the most that there can be. An empty set is a sum of zero.
+    with networks :math:`\phi`, :math:`a` and :math:`\rho`, the context ``c`` of the whole event, and the gate :math:`\sigma(a)` between 0
+    and 1 that says how much an item counts (one gate a head, the heads share the units of :math:`\phi` among them). It is a sum and no
+    mean over the ``n`` items, so that their number is not lost; ``m`` is the most that there can be. An empty set is a sum of zero.
 
     Args:
         features: width F of an item.

@@ -10,7 +10,7 @@ from typing import Any
 from hepflows.lazy import public_name
 
 _PUBLIC = {
-    "C2st": "hepflows.metrics.c2st",
+    "C2st": "hepflows.metrics.sbibm",
     "ClassifierProtocol": "hepflows.metrics.protocol",
     "ClassifierResult": "hepflows.metrics.result",
     "FrechetResult": "hepflows.metrics.frechet",
@@ -22,7 +22,7 @@ _PUBLIC = {
     "Uniformity": "hepflows.metrics.calibration",
     "WithFloor": "hepflows.metrics.floors",
     "auc": "hepflows.metrics.roc",
-    "c2st": "hepflows.metrics.c2st",
+    "c2st": "hepflows.metrics.sbibm",
     "classifier_test": "hepflows.metrics.classifier",
     "fpd": "hepflows.metrics.frechet",
     "frechet_distance": "hepflows.metrics.frechet",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,12 +33,22 @@ def simultaneous_band(
     >>> bool(low[1] < 0.4), bool(high[1] > 0.6)
     (True, True)
     """
+    low, high = _band(n, tuple(np.asarray(levels, dtype=np.float64).tolist()), probability, simulations, seed)
+    return low.copy(), high.copy()
+
+
+@lru_cache(maxsize=64)
+def _band(n: int, levels: tuple[float, ...], probability: float, simulations: int, seed: int) -> tuple[Array, Array]:
     from scipy.stats import binom
 
-    rng = numpy_generator(seed, "band", n)
+    rng, places = numpy_generator(seed, "band", n), np.array(levels)
     # counts between the levels are multinomial: no need to sort uniform numbers
-    shares = np.diff(np.concatenate([[0.0], levels, [1.0]]))
+    shares = np.diff(np.concatenate([[0.0], places, [1.0]]))
     counts = rng.multinomial(n, shares, size=simulations)[:, :-1].cumsum(axis=1)
-    tails = 2 * np.minimum(binom.cdf(counts, n, levels), binom.sf(counts - 1, n, levels))
-    gamma = min(1.0, float(np.quantile(tails.min(axis=1), 1 - probability)))
-    return np.asarray(binom.ppf(gamma / 2, n, levels) / n), np.asarray(binom.isf(gamma / 2, n, levels) / n)
+    smallest = np.ones(simulations)
+    for column, level in enumerate(places):
+        values, where = np.unique(counts[:, column], return_inverse=True)
+        tails = 2 * np.minimum(binom.cdf(values, n, level), binom.sf(values - 1, n, level))
+        smallest = np.minimum(smallest, tails[where])
+    gamma = min(1.0, float(np.quantile(smallest, 1 - probability)))
+    return np.asarray(binom.ppf(gamma / 2, n, places) / n), np.asarray(binom.isf(gamma / 2, n, places) / n)

@@ -6,8 +6,8 @@ Three tests on ``N`` simulated pairs (truth, observation) and ``L`` posterior dr
 - `hpd_ranks`: share of the draws of higher density than the truth: expected coverage of the highest-density regions (arXiv:2110.06581).
 - `tarp_ranks`: share of the draws nearer to a reference point than the truth (arXiv:2302.03026): needs no density.
 
-Each gives numbers for `uniformity`. A posterior that ignores the observation and returns the prior passes the first two, and the third with references
-that ignore it, too: look at `information_gain` beside them.
+Each gives numbers for `uniformity`. A posterior that ignores the observation and returns the prior passes the first two, and the third
+with references that ignore it, too: look at `information_gain` beside them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def uniformity(values: ArrayLike, *, points: int = 100, seed: int = 0) -> Unifor
 def sbc_ranks(draws: ArrayLike, truth: ArrayLike, *, seed: int) -> Array:
     """Ranks of the truth among posterior draws, as numbers between 0 and 1: (N, P).
 
-    ``(rank + u) / (L + 1)`` with a uniform ``u``, so that they are exactly uniform for an exact posterior, whatever ``L``; ties are broken at random.
+    ``(rank + u) / (L + 1)`` with a uniform ``u``, so that they are exactly uniform for an exact posterior, whatever ``L``; ties are
+    broken at random.
 
     Args:
         draws: (L, N, P) independent draws for each observation; thin a chain before.
@@ -122,8 +123,8 @@ def sbc_ranks(draws: ArrayLike, truth: ArrayLike, *, seed: int) -> Array:
 def hpd_ranks(log_prob_draws: ArrayLike, log_prob_truth: ArrayLike, *, seed: int) -> Array:
     r"""Level of the highest-density region on whose edge the truth lies: (N,).
 
-    The share of draws with :math:`q(\theta|x) > q(\theta^*|x)`; the truth lies in the region of probability :math:`\alpha` where it is below
-    :math:`\alpha`. A posterior that is too narrow gives too many large numbers: `Uniformity.reached` then lies below its levels.
+    The share of draws with :math:`q(\theta|x) > q(\theta^*|x)`; the truth lies in the region of probability :math:`\alpha` where it is
+    below :math:`\alpha`. A posterior that is too narrow gives too many large numbers: `Uniformity.reached` then lies below its levels.
 
     Args:
         log_prob_draws: (L, N) log densities of the draws.
@@ -144,9 +145,9 @@ def hpd_ranks(log_prob_draws: ArrayLike, log_prob_truth: ArrayLike, *, seed: int
 def tarp_ranks(draws: ArrayLike, truth: ArrayLike, *, observations: ArrayLike | None = None, seed: int) -> Array:
     r"""Tests of accuracy with random points (arXiv:2302.03026): share of the draws nearer to a reference point than the truth, (N,).
 
-    Distances are Euclidean after division by the standard deviations of the truths. The reference points are uniform in the range of the truths; these
-    do not see that a posterior equals its prior. With ``observations`` they depend on them: a linear prediction of the parameters, made by the other half
-    of the pairs, plus noise of the width of its errors; these do.
+    Distances are Euclidean after division by the standard deviations of the truths. The reference points are uniform in the range of the
+    truths; these do not see that a posterior equals its prior. With ``observations`` they depend on them: a linear prediction of the
+    parameters, made by the other half of the pairs, plus noise of the width of its errors; these do.
 
     Args:
         draws: (L, N, P) draws.

@@ -33,7 +33,7 @@ class PosteriorConfig(Section):
     hidden: list[Count] = Field([64, 64])
     bins: int = Field(8, ge=2)
     dropout: float = Field(0.0, ge=0, lt=1)
-    summary: list[Count] = []
+    summary: list[Count] = Field([])
     validation: float = Field(0.1, gt=0, lt=1)
     training: TrainingConfig = TrainingConfig(
         epochs=60, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=5.0, patience=15

@@ -31,23 +31,23 @@ SUMMARISED = 1 << 20
 
 
 class PosteriorEstimator:
-    r"""The posterior :math:`p(\theta|x)` of any simulator, learnt from pairs :math:`(\theta_i, x_i)` (neural posterior estimation, arXiv:1605.06376, arXiv:2003.06281).
+    r"""The posterior :math:`p(\theta|x)` of any simulator, learnt from pairs :math:`(\theta_i, x_i)` (arXiv:1605.06376, arXiv:2003.06281).
 
-    A conditional flow :math:`q(\theta|x)` is fitted by maximum likelihood, :math:`\min -\sum_i \log q(\theta_i|x_i)`. The prior is that of the
-    table of parameters: what they were drawn from. Parameters and observables are standardised inside; parameters with bounds, and fractions on a
-    simplex, never leave them, see `Parameters`.
+    A conditional flow :math:`q(\theta|x)` is fitted by maximum likelihood, :math:`\min -\sum_i \log q(\theta_i|x_i)`. The prior is that
+    of the table of parameters: what they were drawn from. Parameters and observables are standardised inside; parameters with bounds, and
+    fractions on a simplex, never leave them, see `Parameters`.
 
     Args:
         config: the flow and its training, see `PosteriorConfig`.
         bounds: a pair ``(low, high)`` or None for each parameter; None for no bounds.
         simplex: columns of the parameters that are fractions of one whole.
         names: of the parameters, for messages and pictures.
-        embedding: a network of your own, observations ``(N, *shape)`` in float32 to ``(N, C)``, which takes them as they are. `load` needs it
-            again, since a file holds no code.
+        embedding: a network of your own, observations ``(N, *shape)`` to ``(N, C)``, which takes them as they are. `load`
+            needs it again, since a file holds no code.
         seed: everything random of the training follows from it.
 
-    Shapes: one observation has the shape ``(D,)``, or any with an embedding. Observations are ``(*batch, D)``, parameters ``(*batch, P)``, draws
-    ``(*n, *batch, P)`` in float64, log densities ``(*sample, *batch)``; arrays of NumPy are as good as tensors.
+    Shapes: one observation has the shape ``(D,)``, or any with an embedding. Observations are ``(*batch, D)``, draws ``(*n, *batch, P)`` in
+    float64, log densities ``(*sample, *batch)``; arrays of NumPy are as good as tensors.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -107,14 +107,15 @@ class PosteriorEstimator:
         self.names = tables.names(self.names, theta.shape[1])
         y = space(theta)[0]
         order = torch.randperm(len(x), generator=generator(self.seed, "validation"))
-        held, rest = order.split([len(x) - (learnt := round((1 - self.config.validation) * len(x))), learnt])
+        count = max(1, round(self.config.validation * len(x)))
+        held, rest = order[:count], order[count:]
         spread = tables.spread(y, space, self.names)
         network = PosteriorNetwork(self.config, space, x.shape[1:], y.mean(0), spread, self.embedding, self.seed)
         seen = x[rest] if augment is None else augment(x[rest], generator(self.seed, "standardise"))
         network.observables.standardise(seen)
         network.range.fitted(seen.flatten(1))
         fresh = None if augment is None else lambda batch, rng: (batch[0], augment(batch[1], rng), *batch[2:])
-        table = (y.float(), x, *([] if weight is None else [weight]))
+        table = (y.to(x.dtype), x, *([] if weight is None else [weight]))
         size = self.config.training.batch_size
         self.history = fit(
             PosteriorLoss(network.flow, network.observables, floor=-10.0 - 4.0 * y.shape[1]),
@@ -138,8 +139,8 @@ class PosteriorEstimator:
     ) -> Tensor:
         """Draw ``n`` parameter points for each observation: ``(*x.shape[:-1], D)`` to ``(*n, *batch, P)``.
 
-        One observation or a million: beyond the noise and the answer it takes the memory of one chunk. An observation outside of the range of the
-        training is answered under an `OutOfRangeWarning`, see `out_of_range`.
+        Beyond the noise and the answer it takes the memory of one chunk. An observation outside of the range of the training is answered
+        under an `OutOfRangeWarning`, see `out_of_range`.
 
         Raises:
             DataError: an observation that is not finite or of the wrong width.
@@ -191,7 +192,7 @@ class PosteriorEstimator:
         rows, batch = self._rows(x)
         self.network.range.warn(rows)
         parts = []
-        for block, some in enumerate(rows.split(max(1, min(1024, SUMMARISED // n)))):
+        for block, some in enumerate(torch.split(rows, max(1, min(1024, SUMMARISED // n)))):
             # the draws of one observation next to one another: a block that is cut short draws the same
             noise = self.network.noise(len(some), n, generator(seed, "summary", block)).transpose(0, 1)
             parts.append(summarise(*self.network.draw(noise, some), levels))
@@ -228,15 +229,12 @@ class PosteriorEstimator:
         The statistic is the Mahalanobis distance of `TrainingRange`, in units of the largest one of the training.
         """
         rows, batch = self._rows(x)
-        return self.network.range(rows.flatten(1)).reshape(batch)
+        distance: Tensor = self.network.range(rows.flatten(1))
+        return distance.reshape(batch)
 
     @property
     def network(self) -> PosteriorNetwork:
-        """What was learnt.
-
-        Raises:
-            ConfigError: nothing was.
-        """
+        """What was learnt; a `ConfigError` where nothing was."""
         if self._network is None:
             message = "this estimator has learnt nothing yet: call fit, or PosteriorEstimator.load"
             raise ConfigError(message)
@@ -291,10 +289,12 @@ class PosteriorEstimator:
         parameters = Parameters(space["count"], bounds, space["simplex"])
         zero, one = torch.zeros(parameters.features), torch.ones(parameters.features)
         network = PosteriorNetwork(estimator.config, parameters, about["shape"], zero, one, embedding, estimator.seed)
+        for part in (network.flow, network.observables):  # what says how far it was trained stays in float64
+            part.to(tensors["observables.mean"].dtype)
         load_state(network, tensors, path)
         estimator._network = network.eval()
         estimator.history = None if about["history"] is None else History(**about["history"])
         return estimator, header["notes"]
 
     def _rows(self, x: ArrayLike | Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        return tables.observations(x, self.network.shape)
+        return tables.observations(x, self.network.shape, self.network.dtype)

@@ -23,8 +23,9 @@ from hepflows.posterior.config import PosteriorConfig
 def posterior_flow(mean: Tensor, std: Tensor, context_features: int, config: PosteriorConfig, *, seed: int) -> Flow:
     """A flow of ``len(mean)`` coordinates, conditioned on the observables or their summary.
 
-    ``spline``: a shift and a scale of each coordinate that a network of the context gives, then blocks of a rational-quadratic spline coupling and
-    an LU-decomposed matrix. Where and how wide a posterior is the first step says, so that the splines have its shape to learn, not its place.
+    ``spline``: a shift and a scale of each coordinate that a network of the context gives, then blocks of a rational-quadratic spline
+    coupling and an LU-decomposed matrix. Where and how wide a posterior is the first step says, so that the splines have its shape to
+    learn, not its place.
 
     ``affine``: blocks of two affine couplings, one for each half of the coordinates, and a fixed random permutation (the GLOW block of the
     published cINN, arXiv:1907.02392; log scales are limited to +-2).

@@ -45,8 +45,14 @@ class PosteriorNetwork(nn.Module):
         self.space, self.shape = space, tuple(shape)
         self.observables = Observables(shape, config.summary, embedding, generator(seed, "summary network"))
         width = self.observables.outputs
-        self.flow = posterior_flow(mean.float(), spread.float(), width, config, seed=derive(seed, "flow"))
+        dtype = torch.get_default_dtype()
+        self.flow = posterior_flow(mean.to(dtype), spread.to(dtype), width, config, seed=derive(seed, "flow"))
         self.range = TrainingRange(torch.Size(shape).numel())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of the observations that are handed over."""
+        return self.flow.base.anchor.dtype
 
     def noise(self, draws: int, observations: int, rng: torch.Generator | None) -> Tensor:
         """Latents ``(draws, observations, D)``."""
@@ -70,7 +76,7 @@ class PosteriorNetwork(nn.Module):
         density = torch.empty(theta.shape[:2], dtype=torch.float64)
         for draws, rows, context in self._blocks(x, len(theta)):
             y, ladj = self.space(theta[draws, rows])
-            density[draws, rows] = self.flow.log_prob(y.float(), context).double() + ladj
+            density[draws, rows] = self.flow.log_prob(y.to(self.dtype), context).double() + ladj
         return density
 
     def _blocks(self, x: Tensor, draws: int) -> Iterator[tuple[slice, slice, Tensor]]:

@@ -13,9 +13,9 @@ from hepflows.training.objectives import Sums
 class PosteriorLoss(Objective):
     r"""Negative mean log posterior, :math:`-\frac1n \sum_i w_i \log q(y_i | s(x_i))`, with weights that may be negative.
 
-    The weights are those of the whole table divided by their mean, not by the sum of a batch, which may come near zero where some are negative. A row of
-    negative weight pushes the density down: where nothing holds against it the loss would have no lower bound, so that the log density of such a
-    row counts no lower than ``floor``.
+    The weights are those of the whole table divided by their mean, not by the sum of a batch, which may come near zero where some are
+    negative. A row of negative weight pushes the density down: where nothing holds against it the loss would have no lower bound, so that
+    the log density of such a row counts no lower than ``floor``.
 
     Args:
         flow: of the coordinates.

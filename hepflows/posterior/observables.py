@@ -16,8 +16,8 @@ _CHUNK = 1 << 14  # rows at once
 class Observables(nn.Module):
     """What stands between the observables and the flow.
 
-    Without a network of the user the observables are standardised with the moments of the training rows (one that never varies only loses its mean)
-    and may go through an `MLP`. A network of the user takes them as they are, and scales them itself.
+    Without a network of the user the observables are standardised with the moments of the training rows (one that never varies only loses
+    its mean) and may go through an `MLP`. A network of the user takes them as they are, and scales them itself.
 
     Args:
         shape: of one observation, ``(D,)`` for a table.
@@ -72,7 +72,7 @@ class Observables(nn.Module):
         """``(N, *shape)`` observables to the context ``(N, C)``, in chunks where no gradient is wanted."""
         if torch.is_grad_enabled() or len(x) <= _CHUNK:
             return self._context(x)
-        return torch.cat([self._context(rows) for rows in x.split(_CHUNK)])
+        return torch.cat([self._context(rows) for rows in torch.split(x, _CHUNK)])
 
     def _context(self, x: Tensor) -> Tensor:
         if self.own:

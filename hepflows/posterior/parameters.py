@@ -20,13 +20,14 @@ class Parameters(nn.Module):
     r"""The space of the parameters, and its map to coordinates that run from minus to plus infinity.
 
     A bounded parameter becomes :math:`u = (\theta - a)/(b - a)` in the unit interval and :math:`y = \Phi^{-1}(u)` with the normal quantile
-    function: what is uniform in its bounds is normal in ``y``, and whatever a flow draws in ``y`` lies within the bounds. The ``K`` fractions of
+    function: what is uniform in its bounds is normal in ``y``, and whatever a flow draws in ``y`` lies within the bounds. The ``K``
+        fractions of
     a simplex become ``K - 1`` such coordinates by breaking a stick,
 
     .. math:: v_k = f_k \big/ \big(1 - \textstyle\sum_{i<k} f_i\big), \qquad u_k = 1 - (1 - v_k)^{K-k}, \qquad k = 1 \dots K-1,
 
-    which are uniform and independent where the fractions are uniform on the simplex, Dirichlet(1, ..., 1), so that the Jacobian is the constant
-    :math:`(K-1)!`. Free parameters stay as they are.
+    which are uniform and independent where the fractions are uniform on the simplex, Dirichlet(1, ..., 1), so that the Jacobian is the
+    constant :math:`(K-1)!`. Free parameters stay as they are.
 
     Args:
         count: number P of parameters.

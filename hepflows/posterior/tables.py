@@ -16,8 +16,8 @@ FEWEST = 100
 """Rows that an estimator is fitted to."""
 
 
-def floats(x: ArrayLike | Tensor, what: str, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A tensor of finite numbers.
+def floats(x: ArrayLike | Tensor, what: str, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of finite numbers, of torch's default type where none is given.
 
     Raises:
         DataError: no numbers, or some that are not finite.
@@ -26,7 +26,8 @@ def floats(x: ArrayLike | Tensor, what: str, dtype: torch.dtype = torch.float32)
     torch.float32
     """
     try:
-        values = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)).detach().to(dtype)
+        values = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)).detach()
+        values = values.to(dtype or torch.get_default_dtype())
     except (TypeError, ValueError) as error:
         message = f"the {what} are no table of numbers ({error}): pass an array or a tensor of equal rows"
         raise DataError(message) from None
@@ -77,7 +78,7 @@ def weights(values: ArrayLike | Tensor | None, rows: int) -> Tensor | None:
     if not mean > 0:
         message = f"the weights add up to {float(weight.sum()):.6g}: their sum must be positive"
         raise DataError(message)
-    return (weight / mean).float()
+    return (weight / mean).to(torch.get_default_dtype())
 
 
 def check_pairs(theta: Tensor, x: Tensor) -> None:
@@ -126,13 +127,13 @@ def spread(y: Tensor, space: Parameters, labels: Sequence[str]) -> Tensor:
     return std
 
 
-def observations(x: ArrayLike | Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+def observations(x: ArrayLike | Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, tuple[int, ...]]:
     """Observations as rows ``(B, *shape)``, and their leading axes.
 
     Raises:
         DataError: another shape, or values that are not finite.
     """
-    values = floats(x, "observations")
+    values = floats(x, "observations", dtype)
     leading = values.ndim - len(shape)
     if leading < 0 or tuple(values.shape[leading:]) != shape:
         message = f"observations must have the shape (..., {', '.join(map(str, shape))}), got {tuple(values.shape)}"
@@ -150,10 +151,11 @@ def points(theta: ArrayLike | Tensor, count: int, batch: tuple[int, ...]) -> Ten
     leading = tuple(values.shape[:-1])
     if values.ndim and values.shape[-1] == count:
         try:
-            wanted = torch.broadcast_shapes(leading, batch)
-        except RuntimeError:
-            wanted = torch.Size((-1,))
-        if tuple(wanted[len(wanted) - len(batch) :]) == batch:
-            return values.expand(*wanted, count)
-    message = f"parameters of shape {tuple(values.shape)} do not go with {batch} observations: expected (..., {', '.join(map(str, (*batch, count)))})"
+            both = torch.Size(np.broadcast_shapes(leading, batch))
+        except ValueError:
+            both = torch.Size((-1,))
+        if tuple(both[len(both) - len(batch) :]) == batch:
+            return values.expand(*both, count)
+    wanted = ", ".join(map(str, (*batch, count)))
+    message = f"parameters of shape {tuple(values.shape)} do not go with the observations: expected (..., {wanted})"
     raise DataError(message)

@@ -22,10 +22,10 @@ class TrainingRange(nn.Module):
     .. math:: s(x) = \frac{d(x)}{\max_i d(x_i)}, \qquad d(x)^2 = (t - \bar t)^\top (C + \epsilon)^{-1} (t - \bar t), \qquad
               t = \operatorname{asinh} \frac{x - \mu}{\sigma}
 
-    with the means and standard deviations of the training rows, the covariance ``C`` of their ``t`` and a small ridge: the Mahalanobis distance
-    after a transformation that tames long tails. An observation with ``s > 1`` is farther out than every one of the ``n`` training rows, which happens
-    to an observation of the same distribution with a probability of ``1 / (n + 1)``. The statistic sees wrong units, negative energies, other
-    selections and broken correlations; it does not see a gap inside the cloud of the training rows.
+    with the means and standard deviations of the training rows, the covariance ``C`` of their ``t`` and a small ridge: the Mahalanobis
+    distance after a transformation that tames long tails. An observation with ``s > 1`` is farther out than every one of the ``n``
+    training rows, which happens to an observation of the same distribution with a probability of ``1 / (n + 1)``. The statistic sees
+    wrong units, negative energies, other selections and broken correlations; it does not see a gap inside the cloud of the training rows.
 
     Args:
         features: number D of observables; beyond 2000 their correlations are left out.
@@ -57,7 +57,7 @@ class TrainingRange(nn.Module):
         self.register_buffer("farthest", torch.ones((), dtype=torch.float64))
 
     def fitted(self, x: Tensor) -> TrainingRange:
-        """This range, of the training rows ``(n, D)``."""
+        """Learn the range of the training rows ``(n, D)``."""
         x = x.double()
         self.mean.copy_(x.mean(0))
         spread = x.std(0)
@@ -93,7 +93,7 @@ class TrainingRange(nn.Module):
 
     def _distances(self, x: Tensor) -> Tensor:
         parts = []
-        for rows in x.split(max(1, _CHUNK // x.shape[-1])):
+        for rows in torch.split(x, max(1, _CHUNK // x.shape[-1])):
             t = torch.asinh((rows.double() - self.mean) / self.scale) - self.centre
             parts.append((t @ self.whitening if self.full else t * self.whitening).norm(dim=-1))
         return torch.cat(parts) if parts else x.new_zeros(0, dtype=torch.float64)

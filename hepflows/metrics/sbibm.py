@@ -38,8 +38,9 @@ class C2st:
 def c2st(reference: ArrayLike, other: ArrayLike, *, seed: int = 1) -> C2st:
     """Accuracy of a classifier between two samples, such as draws of two posteriors (arXiv:2101.04653, the `sbibm` convention).
 
-    Both samples are standardised by the moments of the first. The classifier is scikit-learn's with two hidden layers of ten times the number of
-    features, ReLU and Adam, at most 10,000 iterations; five shuffled folds. Other conventions (hidden layers, a single split) give other numbers.
+    Both samples are standardised by the moments of the first. The classifier is scikit-learn's with two hidden layers of ten times the
+    number of features, ReLU and Adam, at most 10,000 iterations; five shuffled folds. Other conventions (hidden layers, a single split)
+    give other numbers.
 
     Args:
         reference: (n, d) points, such as those of a long chain.
@@ -62,7 +63,8 @@ def c2st(reference: ArrayLike, other: ArrayLike, *, seed: int = 1) -> C2st:
     size = min(len(first), len(second))
     spread = first.std(axis=0)
     if size < 50 or not np.all(spread > 0):
-        message = f"a C2ST needs 50 points a sample and features that vary, got {size} points and standard deviations from {spread.min():.3g}"
+        least = spread.min()
+        message = f"a C2ST needs 50 points a sample and features that vary, got {size} points and a standard deviation of {least:.3g}"
         raise DataError(message)
     points = (np.concatenate([first[:size], second[:size]]) - first.mean(axis=0)) / spread
     labels = np.repeat([0, 1], size)
