@@ -40,8 +40,10 @@ def rows(events: Events, *, roots: bool = False, w_mass: float = W_MASS) -> Tens
     parts = [events.missing, *np.moveaxis(leptons, 1, 0), events.n_jets[:, None], events.n_bjets[:, None]]
     if roots:
         parts.append(np.arcsinh(quadratic(events, w_mass=w_mass).components / 50.0))
-    present = events.present
-    jets = _objects(events.jets, events.tags) * present[..., None]
+    # in one order, whatever that of the events: nothing that looks at rows can depend on it
+    order = np.argsort(-events.jets[..., 0], axis=1, kind="stable")
+    tags, present = (np.take_along_axis(one, order, axis=1) for one in (events.tags, events.present))
+    jets = _objects(np.take_along_axis(events.jets, order[..., None], axis=1), tags) * present[..., None]
     room = MOST_JETS - present.shape[1]
     jets = np.pad(jets, ((0, 0), (0, room), (0, 0))).reshape(len(events), -1)
     mask = np.pad(present.astype(np.float64), ((0, 0), (0, room)))

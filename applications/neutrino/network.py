@@ -36,6 +36,10 @@ class EventNetwork(nn.Module):
         torch.Size([3, 17])
     """
 
+    low: Tensor
+    high: Tensor
+    jet_low: Tensor
+    jet_high: Tensor
     mean: Tensor
     scale: Tensor
     jet_mean: Tensor
@@ -47,6 +51,8 @@ class EventNetwork(nn.Module):
         for name, size in (("", features), ("jet_", JET_FEATURES)):
             self.register_buffer(f"{name}mean", torch.zeros(size))
             self.register_buffer(f"{name}scale", torch.ones(size))
+            self.register_buffer(f"{name}low", torch.full((size,), -torch.inf))
+            self.register_buffer(f"{name}high", torch.full((size,), torch.inf))
         self.jets = DeepSet(
             JET_FEATURES, config.jets, features, hidden=config.jet_hidden, layers=config.jet_layers,
             attention=config.attention, heads=config.heads, generator=generator,
@@ -57,13 +63,23 @@ class EventNetwork(nn.Module):
             initialise(layer, generator)  # type: ignore[arg-type]
 
     def standardise(self, rows: Tensor) -> None:
-        """Take means and standard deviations from rows (n, D): of the event, and of the jets that are there."""
+        """Take means, standard deviations and ranges from rows (n, D): of the event, and of the jets that are there."""
         event, jets, mask = self._split(rows.double())
         for name, values in (("", event), ("jet_", jets[mask])):
             if len(values) > 1:
                 spread = values.std(0)
                 getattr(self, f"{name}mean").copy_(values.mean(0))
                 getattr(self, f"{name}scale").copy_(torch.where(spread > 0, spread, 1.0))
+                getattr(self, f"{name}low").copy_(values.amin(0))
+                getattr(self, f"{name}high").copy_(values.amax(0))
+
+    def excess(self, rows: Tensor) -> Tensor:
+        """(n,) by how many standard deviations a number of the event or of one of its jets passes what was seen; zero inside."""
+        event, jets, mask = self._split(rows)
+        beyond = torch.maximum(self.low - event, event - self.high) / self.scale
+        jet_beyond = torch.maximum(self.jet_low - jets, jets - self.jet_high) / self.jet_scale
+        jet_beyond = torch.where(mask[..., None], jet_beyond, -torch.inf).flatten(1)
+        return torch.cat([beyond, jet_beyond], 1).amax(1).clamp_min(0.0)
 
     def forward(self, rows: Tensor) -> Tensor:
         event, jets, mask = self._split(rows)

@@ -12,6 +12,7 @@ from hepflows.applications.neutrino import report_pictures as pictures
 from hepflows.applications.neutrino.quantities import NAMES, UNITS
 from hepflows.applications.neutrino.report_text import cards, verdict
 from hepflows.applications.neutrino.verdict import Judged
+from hepflows.report import calibration as plots_of
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
 from hepflows.report.nested import grouped_rows
@@ -87,28 +88,31 @@ def _methods(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None
 def _calibration(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None:
     report.section("Calibration")
     found = judged.calibration
+    by_name = {name.removeprefix("sbc_"): one.values for name, one in found.items()}
+    sbc = {name: values for name, values in by_name.items() if f"sbc_{name}" in found}
+    tarp = {"random references": by_name["tarp"], "references that follow x": by_name["tarp_of_x"]}
     report.figures(
         [
             Picture(
-                pictures.coverage({"highest density": found["coverage"]}, label="reached − nominal"),
+                plots_of.coverage({"highest density": by_name["coverage"]}),
                 "Share of the events whose region of highest density at a level holds the truth.",
                 title="Expected coverage.",
+                alt="coverage against nominal level",
+            ),
+            Picture(
+                plots_of.ecdf_difference({"highest density": by_name["coverage"]}),
+                "The same minus the level.",
+                title="Error of the coverage.",
                 alt="coverage minus nominal level",
             ),
             Picture(
-                pictures.coverage(
-                    {name.removeprefix("sbc_"): one for name, one in found.items() if name.startswith("sbc_")},
-                    label="ECDF − uniform",
-                ),
+                plots_of.ecdf_difference(sbc),
                 "Ranks of the truth among the draws.",
                 title="SBC.",
                 alt="distribution of ranks minus uniform",
             ),
             Picture(
-                pictures.coverage(
-                    {"random references": found["tarp"], "references that follow x": found["tarp_of_x"]},
-                    label="ECDF − uniform",
-                ),
+                plots_of.ecdf_difference(tarp),
                 "Share of the draws nearer to a reference point than the truth.",
                 title="TARP.",
                 alt="TARP ranks minus uniform",

@@ -9,7 +9,6 @@ import numpy as np
 
 from hepflows.applications.neutrino.events import Array
 from hepflows.applications.neutrino.kinematics import Roots
-from hepflows.metrics.calibration import Uniformity
 from hepflows.report import plots, style
 
 if TYPE_CHECKING:
@@ -80,29 +79,6 @@ def residuals(name: str, estimates: Mapping[str, Mapping[str, Array]], reach: fl
         xlim=(-reach, reach),
     )
     axes.set_ylim(bottom=0.0)
-    style.legend_above(axes)
-    return figure
-
-
-@style.styled
-def coverage(curves: Mapping[str, Uniformity], *, label: str) -> Figure:
-    """Draw what is reached minus the nominal level, with the simultaneous 95 % band of a calibrated posterior.
-
-    Args:
-        curves: by name.
-        label: of the vertical axis.
-    """
-    figure = style.new_figure(4.6, 3.8 + style.legend_room([*curves, "95 % band"]))
-    axes = figure.subplots()
-    first = next(iter(curves.values()))
-    axes.fill_between(
-        first.levels, first.low - first.levels, first.high - first.levels, color=style.REFERENCE_BAND, linewidth=0, label="95 % band",
-    )  # fmt: skip
-    for index, (name, one) in enumerate(curves.items()):
-        axes.plot(one.levels, one.reached - one.levels, label=name, **style.sample_style(index))
-    axes.axhline(0.0, color=style.MUTED, linewidth=0.8)
-    reach = max(0.02, 1.15 * max(float(np.abs(one.reached - one.levels).max()) for one in curves.values()))
-    axes.set(xlim=(0, 1), ylim=(-reach, reach), xlabel="nominal level", ylabel=label)
     style.legend_above(axes)
     return figure
 

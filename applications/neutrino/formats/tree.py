@@ -16,7 +16,7 @@ from hepflows.io import jagged
 from hepflows.io.ragged import Ragged
 
 _LEPTON, _JET, _NEUTRINO = (
-    ("pt", "eta", "phi", "energy", "type"),
+    ("pt", "eta", "phi", "energy", "type", "charge"),
     ("pt", "eta", "phi", "energy", "btag"),
     ("pt", "eta", "phi"),
 )
@@ -170,12 +170,15 @@ def _columns(events: Events) -> dict[str, Any]:
         return {name: Ragged(values[..., i][present], lengths) for i, name in enumerate(names)}
 
     every = np.ones(events.flavour.shape, dtype=bool)
+    leptons = np.moveaxis(events.leptons, -1, 0)
+    # of two leptons the first is the positive one; that of one is not known
+    charge = np.zeros(every.shape) + np.array([1.0, -1.0] if every.shape[1] == 2 else [0.0])
     columns: dict[str, Any] = {
         "met_pt": np.hypot(*events.missing.T),
         "met_phi": np.arctan2(events.missing[:, 1], events.missing[:, 0]),
         "event_njets": events.n_jets,
         "event_nbjets": events.n_bjets,
-        "lepton": ragged(np.concatenate([events.leptons, events.flavour[..., None]], axis=-1), every, _LEPTON),
+        "lepton": ragged(np.stack([*leptons, events.flavour, charge], axis=-1), every, _LEPTON),
         "jet": ragged(np.concatenate([events.jets, events.tags[..., None]], axis=-1), events.present, _JET),
     }
     if events.weights is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hepflows.applications.neutrino.config import NeutrinoConfig
@@ -77,8 +78,14 @@ class NeutrinoFlow:
         return self.estimator.log_prob(np.ascontiguousarray(flat), self.rows(events)).numpy()
 
     def out_of_range(self, events: Events) -> Array:
-        """(N,) distance from the training events; above 1 an event lies farther out than all of them."""
-        return self.estimator.out_of_range(self.rows(events)).numpy()
+        """(N,) distance from the training events; above 1 an event lies farther out than all of them.
+
+        The larger one of two: the Mahalanobis distance of `hepflows.posterior.TrainingRange`, which sees combinations, and one plus the
+        number of standard deviations by which a number of the event, or of one of its jets, passes the range of the training.
+        """
+        x = self.rows(events)
+        excess = self.network.excess(x).double()
+        return torch.maximum(self.estimator.out_of_range(x), torch.where(excess > 0, 1 + excess, 0.0)).numpy()
 
     def save(self, path: Path, notes: dict[str, Any] | None = None) -> None:
         """Write the weights and the configuration to one file."""

@@ -41,7 +41,7 @@ from hepflows.training.seeding import numpy_generator
 
 Channel = Literal["semileptonic", "dilepton"]
 ENERGY = 13_000.0
-_CHUNK = 16_384  # events whose arrays stay in the cache
+_CHUNK = 4096  # events whose arrays stay in the cache
 _MOST_RADIATION = 4
 
 
@@ -96,7 +96,7 @@ def top_pairs(n: int, *, channel: Channel = "semileptonic", selection: Selection
     parts: list[Events] = []
     kept = drawn = chunk = 0
     while kept < n:
-        if drawn > 100 * _CHUNK and kept < drawn * 1e-4:
+        if drawn > 200_000 and kept < drawn * 1e-4:
             message = f"of {drawn} simulated events {kept} pass the selection: loosen it"
             raise ConfigError(message)
         events = _generate(numpy_generator(seed, "fast", channel, chunk), _CHUNK, channel)
