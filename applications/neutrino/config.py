@@ -71,6 +71,9 @@ class NeutrinoConfig(Section):
     Attributes:
         preset: where the values come from.
         channel: ``semileptonic``, one lepton and neutrino, or ``dilepton``, two.
+        coordinates: what the flow learns in the place of the pseudorapidity: ``w_mass``, see
+            `hepflows.applications.neutrino.coordinates`, or ``plain``, the pseudorapidity itself. Densities are always those of px, py and
+            pseudorapidity.
         roots: whether the two components of the quadratic solution are among the observables (one lepton only).
         test: share of the events that judge and are not learnt from.
         network: see `NetworkConfig`.
@@ -82,6 +85,7 @@ class NeutrinoConfig(Section):
 
     preset: str = "default"
     channel: Literal["semileptonic", "dilepton"] = "semileptonic"
+    coordinates: Literal["w_mass", "plain"] = "w_mass"
     roots: bool = False
     test: float = Field(0.2, gt=0, lt=1)
     network: NetworkConfig = NetworkConfig()

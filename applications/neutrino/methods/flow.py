@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from hepflows.applications.neutrino.config import NeutrinoConfig
+from hepflows.applications.neutrino.coordinates import WCoordinates
 from hepflows.applications.neutrino.events import Array, Events
-from hepflows.applications.neutrino.features import rows, targets
+from hepflows.applications.neutrino.features import rows
 from hepflows.applications.neutrino.network import event_network
 from hepflows.errors import CheckpointError
 from hepflows.posterior.estimator import PosteriorEstimator
@@ -39,7 +40,10 @@ class NeutrinoFlow:
         self.config = config
         self.network = event_network(config, seed)
         self.estimator = PosteriorEstimator(
-            config.posterior, names=target_names(config.leptons), embedding=self.network, seed=seed
+            config.posterior,
+            names=target_names(config.leptons, third=_THIRD[config.coordinates]),
+            embedding=self.network,
+            seed=seed,
         )
 
     def fit(self, events: Events, *, checkpoint: Path | None = None, progress: Progress | None = None) -> History:
@@ -56,8 +60,10 @@ class NeutrinoFlow:
         """
         x = self.rows(events)
         self.network.standardise(x)
-        theta = targets(events, "the training of the flow")
-        return self.estimator.fit(theta, x, weights=events.weights, checkpoint=checkpoint, progress=progress)
+        theta = self._coordinates(events, events.truth("the training of the flow"))[0]
+        return self.estimator.fit(
+            theta.reshape(len(events), -1), x, weights=events.weights, checkpoint=checkpoint, progress=progress
+        )
 
     def rows(self, events: Events) -> Tensor:
         """What the network sees."""
@@ -70,12 +76,24 @@ class NeutrinoFlow:
     def sample_and_log_prob(self, events: Events, n: int = 1, *, seed: int) -> tuple[Array, Array]:
         """Draws as of `sample`, and their log densities (n, N)."""
         draws, density = self.estimator.sample_and_log_prob(self.rows(events), n, seed=seed)
-        return draws.reshape(n, len(events), self.config.leptons, 3).numpy(), density.numpy()
+        found = draws.reshape(n, len(events), self.config.leptons, 3).numpy()
+        if self.config.coordinates == "plain":
+            return found, density.numpy()
+        coordinates = WCoordinates(events, w_mass=self.config.quadratic.w_mass)
+        neutrinos = coordinates.inverse(found)
+        return neutrinos, density.numpy() + coordinates.forward(neutrinos)[1]
 
     def log_prob(self, neutrinos: Array, events: Events) -> Array:
         """Log density (..., N) of neutrinos (..., N, L, 3), per GeV^2 and unit of pseudorapidity."""
-        flat = neutrinos.reshape(*neutrinos.shape[:-2], -1)
-        return self.estimator.log_prob(np.ascontiguousarray(flat), self.rows(events)).numpy()
+        y, ladj = self._coordinates(events, neutrinos)
+        flat = np.ascontiguousarray(y.reshape(*y.shape[:-2], -1))
+        return self.estimator.log_prob(flat, self.rows(events)).numpy() + ladj
+
+    def _coordinates(self, events: Events, neutrinos: Array) -> tuple[Array, Array]:
+        """What the flow sees of neutrinos (..., N, L, 3), and log |det J| (..., N)."""
+        if self.config.coordinates == "plain":
+            return neutrinos, np.zeros(neutrinos.shape[:-2])
+        return WCoordinates(events, w_mass=self.config.quadratic.w_mass).forward(neutrinos)
 
     def out_of_range(self, events: Events) -> Array:
         """(N,) distance from the training events; above 1 an event lies farther out than all of them.
@@ -107,11 +125,14 @@ class NeutrinoFlow:
         return flow, notes
 
 
-def target_names(leptons: int) -> list[str]:
+_THIRD = {"plain": "eta", "w_mass": "t"}
+
+
+def target_names(leptons: int, *, third: str = "eta") -> list[str]:
     """Names of the parameters, those of one neutrino next to one another.
 
     >>> target_names(2)
     ['px1', 'py1', 'eta1', 'px2', 'py2', 'eta2']
     """
     numbers: Sequence[str] = [""] if leptons == 1 else [str(i + 1) for i in range(leptons)]
-    return [f"{name}{number}" for number in numbers for name in ("px", "py", "eta")]
+    return [f"{name}{number}" for number in numbers for name in ("px", "py", third)]

@@ -219,7 +219,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         read_events(tmp_path / "one.h5")
     with uproot.recreate(tmp_path / "flat.root") as file:
         file.mktree("events", {"energy": np.ones(5)})
-    with pytest.raises(DataError, match="say with --columns map.yaml which branch is what"):
+    with pytest.raises(DataError, match=r"say with --columns map\.yaml which branch is what"):
         read_events(tmp_path / "flat.root")
     with pytest.raises(DataError, match="does not exist"):
         read_events(tmp_path / "nowhere.root")

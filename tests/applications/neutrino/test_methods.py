@@ -162,7 +162,7 @@ def test_two_neutrinos_have_six_targets() -> None:
     events = top_pairs(600, channel="dilepton", selection=Selection(20.0, 2.5, 2), seed=11)
     flow = NeutrinoFlow(config, seed=1)
     flow.fit(events)
-    assert flow.estimator.names == ["px1", "py1", "eta1", "px2", "py2", "eta2"]
+    assert flow.estimator.names == ["px1", "py1", "t1", "px2", "py2", "t2"]
     draws, density = flow.sample_and_log_prob(events[:20], 50, seed=1)
     assert draws.shape == (50, 20, 2, 3)
     np.testing.assert_allclose(flow.log_prob(draws.astype(np.float64), events[:20]), density, rtol=1e-3, atol=2e-3)
