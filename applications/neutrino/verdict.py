@@ -246,7 +246,8 @@ def root_choices(
 
 
 def _once(flow: NeutrinoFlow, events: Events, seed: int) -> Array:
-    return quietly(flow, events, 1, seed)[0][0]
+    one: Array = quietly(flow, events, 1, seed)[0][0]
+    return one
 
 
 def _log_prob(flow: NeutrinoFlow, events: Events) -> Array:

@@ -172,7 +172,7 @@ def _columns(events: Events) -> dict[str, Any]:
     every = np.ones(events.flavour.shape, dtype=bool)
     leptons = np.moveaxis(events.leptons, -1, 0)
     # of two leptons the first is the positive one; that of one is not known
-    charge = np.zeros(every.shape) + np.array([1.0, -1.0] if every.shape[1] == 2 else [0.0])
+    charge = np.tile([1.0, -1.0] if events.n_neutrinos == 2 else [0.0], (len(events), 1))
     columns: dict[str, Any] = {
         "met_pt": np.hypot(*events.missing.T),
         "met_phi": np.arctan2(events.missing[:, 1], events.missing[:, 0]),
