@@ -10,6 +10,7 @@ from typing import Any
 from hepflows.lazy import public_name
 
 _PUBLIC = {
+    "Adapted": "hepflows.posterior.adaptation",
     "OutOfRangeWarning": "hepflows.posterior.training_range",
     "Parameters": "hepflows.posterior.parameters",
     "PosteriorConfig": "hepflows.posterior.config",
@@ -17,6 +18,7 @@ _PUBLIC = {
     "Reweighted": "hepflows.posterior.reweighting",
     "Summary": "hepflows.posterior.summary",
     "TrainingRange": "hepflows.posterior.training_range",
+    "population_monte_carlo": "hepflows.posterior.adaptation",
 }
 
 __all__ = sorted(_PUBLIC)

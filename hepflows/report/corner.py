@@ -55,8 +55,12 @@ def corner(
             raise DataError(message)
     limits = _limits(list(points.values())) if ranges is None else list(ranges)
     count = len(names)
-    figure = style.new_figure(cell * count + 0.6, cell * count + 0.9)
-    grid = figure.add_gridspec(count, count)
+    width, height = cell * count + 0.8, cell * count + 0.6
+    figure = style.new_figure(width, height)
+    # panels of one size in a fixed grid: to negotiate the places of so many axes takes long
+    figure.set_layout_engine(None)
+    edges = {"left": 0.7 / width, "right": 1 - 0.1 / width, "bottom": 0.5 / height, "top": 1 - 0.1 / height}
+    grid = figure.add_gridspec(count, count, wspace=0.08, hspace=0.08, **edges)
     for row in range(count):
         for column in range(row + 1):
             axes = figure.add_subplot(grid[row, column])
