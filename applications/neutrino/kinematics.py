@@ -104,9 +104,9 @@ def solve_w_constraint(
         ConfigError: an unknown rule, or a W lighter than the lepton.
 
     >>> roots = solve_w_constraint(np.array([[30.0, 0.0, 10.0]]), np.array([[-50.0, 5.0]]))
-    >>> p = neutrino(*roots.transverse.T[:, :, None], roots.pz) + np.array([np.sqrt(1000.0), 30.0, 0.0, 10.0])
-    >>> mass(p).round(6).tolist()
-    [[80.38, 80.38]]
+    >>> lepton = np.array([np.sqrt(1000.0), 30.0, 0.0, 10.0])
+    >>> [round(float(mass(neutrino(*roots.transverse.T, pz) + lepton)[0]), 6) for pz in roots.pz.T]
+    [80.38, 80.38]
     """
     if rule not in get_args(Rule):
         message = f"there is no rule {rule!r} for negative discriminants: choose one of {', '.join(get_args(Rule))}"
