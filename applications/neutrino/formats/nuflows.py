@@ -6,7 +6,8 @@ dataset               content
 ``MET``               (n,) of ``MET``, ``phi``
 ``leptons``           (n,) of ``pt``, ``eta``, ``phi``, ``energy``, ``type`` (0 an electron, else a muon); (n, 2) with two leptons
 ``jets``              (n, J) of ``pt``, ``eta``, ``phi``, ``energy``, ``is_tagged``; ``pt`` 0 where there is none
-``njets``, ``nbjets`` (n,)
+``njets``             (n,) number of jets
+``nbjets``            (n,) number of jets with a b tag
 ``truth_neutrinos``   (n,) of ``pt``, ``eta``, ``phi``; (n, 2) with two leptons; may be absent
 ``weights``           (n,): ours, and only where there are any
 ====================  ========================================================================================================
