@@ -90,13 +90,15 @@ class DeepSet(nn.Module):
 
     def forward(self, items: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
         self._check(items, mask, context)
-        there = mask.unsqueeze(-1)
-        items = torch.where(there, items, 0.0)
+        # what is there, one item a row: empty places cost nothing
+        rows = mask.nonzero()[:, 0]
+        there = items[mask]
         if context is not None:
-            items = torch.cat([items, context.unsqueeze(1).expand(-1, items.shape[1], -1)], -1)
-        weights = torch.where(there, torch.sigmoid(self.gate(self.attention(items))), 0.0)
-        values = self.feature(items).unflatten(-1, (self.heads, -1))
-        total = torch.einsum("njh,njhk->nhk", weights, values).flatten(1) / max(1, items.shape[1]) ** 0.5
+            there = torch.cat([there, context[rows]], -1)
+        gates = torch.sigmoid(self.gate(self.attention(there)))
+        values = self.feature(there).unflatten(-1, (self.heads, -1)) * gates.unsqueeze(-1)
+        total = values.new_zeros(len(items), *values.shape[1:]).index_add(0, rows, values)
+        total = total.flatten(1) / max(1, items.shape[1]) ** 0.5
         if context is not None:
             total = torch.cat([total, context], -1)
         vector: Tensor = self.output(self.pooled(total))

@@ -22,7 +22,7 @@ from hepflows.io.atomic import replacing
 from hepflows.training.loop import History
 
 FILES = (
-    "manifest.json", "config.yaml", "model.safetensors", "metrics.json", "history.csv", "report.html",
+    "manifest.json", "config.yaml", "model.safetensors", "regression.safetensors", "metrics.json", "history.csv", "report.html",
     "generated.hdf5", "generated.root", "scores.hdf5", "posterior.hdf5", "timing.json", "checkpoint_*.safetensors",
     "result.json", "events.hdf5", "events.root", "events.lhe", "events.lhe.gz", "journal.bin",
 )  # fmt: skip

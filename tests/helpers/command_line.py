@@ -30,6 +30,15 @@ def integration(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return _run(monkeypatch, "integration", *arguments)
 
 
+def neutrino(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of ``hepflows neutrino ...``, whether the entry point is installed or not."""
+    from hepflows.applications.neutrino.cli import app
+
+    if "neutrino" not in {group.name for group in cli.app.registered_groups}:
+        cli.app.add_typer(app, name="neutrino")
+    return _run(monkeypatch, "neutrino", *arguments)
+
+
 def help_without_torch(*words: str) -> str:
     """The help of a command, in a process of its own that must not have imported what takes long."""
     code = (

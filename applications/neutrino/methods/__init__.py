@@ -1,0 +1,1 @@
+"""Ways to a neutrino: the W-mass constraint, a regression, a flow."""

@@ -1,0 +1,166 @@
+"""The report of a run as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepflows.applications.neutrino import report_pictures as pictures
+from hepflows.applications.neutrino.quantities import NAMES, UNITS
+from hepflows.applications.neutrino.report_text import cards, verdict
+from hepflows.applications.neutrino.verdict import Judged
+from hepflows.report import calibration as plots_of
+from hepflows.report import plots
+from hepflows.report.html import Picture, Report
+from hepflows.report.nested import grouped_rows
+from hepflows.training.loop import History
+
+
+def write_report(
+    path: Path,
+    *,
+    judged: Judged,
+    metrics: Mapping[str, Any],
+    histories: Mapping[str, History],
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write ``report.html``: the verdict, the resolutions, the pictures and how the run was made."""
+    config = manifest["identity"]["config"]
+    files = ", ".join(one["name"] for one in manifest["identity"]["data"])
+    report = Report(
+        f"Neutrinos in {files}",
+        subtitle=f"{config['channel']}, {metrics['n_train']:,} events to learn from, {metrics['n_test']:,} to judge by, "
+        f"{metrics['samples']} draws for {metrics['n_with_draws']:,} of them.",
+        footer="Written by hepflows. Errors are statistical.",
+    )
+    report.section("Verdict")
+    tone, title, text = verdict(metrics)
+    report.notice(text, tone, title=title)
+    report.cards(cards(metrics))
+    _methods(report, judged, metrics)
+    _calibration(report, judged, metrics)
+    _single_events(report, judged)
+    _origin(report, histories, manifest)
+    report.write(path)
+
+
+def _methods(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None:
+    report.section("Methods")
+    for name in NAMES:
+        rows = []
+        for method, values in metrics["methods"].items():
+            one = values[name]
+            rows.append(
+                [
+                    pictures.TITLES[method] if method != "flow_sample" else "flow, one draw",
+                    f"{one['bias']:.3g} ± {one['bias_std']:.1g}",
+                    f"{one['median']:.3g}",
+                    f"{one['width']:.3g} ± {one['width_std']:.1g}",
+                    f"{one['rmse']:.3g}",
+                    f"{values['root_efficiency']:.3f}" if name == "pz" and "root_efficiency" in values else "",
+                ]
+            )
+        unit = f" [{UNITS[name]}]" if UNITS[name] else ""
+        report.heading(f"{name}{unit}, estimate minus truth")
+        report.table(
+            ["method", "bias", "median", "68 % half-width", "RMSE", "right root" if name == "pz" else ""], rows
+        )
+    report.paragraph(
+        "The flow's estimate of each quantity is the median of its draws, event by event. The right root is the one nearer to the true pz, "
+        "among events with two real roots; the flow chooses the one that most draws are nearest to. m_w is the mass with the lepton, m_top "
+        "that with the jet of smallest mass with the lepton, b-tagged where there is one."
+    )
+    figures = [
+        Picture(
+            pictures.distribution(name, judged.estimates, UNITS[name]), title=f"{name}.", alt=f"{name} of all methods"
+        )
+        for name in ("px", "pz", "eta", "m_w", "m_top")
+    ]
+    for name, reach in (("pz", 300.0), ("m_w", 60.0)):
+        figure = pictures.residuals(name, judged.estimates, reach, UNITS[name])
+        figures.append(Picture(figure, title=f"Residual of {name}.", alt=f"estimate minus truth of {name}"))
+    report.figures(figures)
+
+
+def _calibration(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None:
+    report.section("Calibration")
+    found = judged.calibration
+    by_name = {name.removeprefix("sbc_"): one.values for name, one in found.items()}
+    sbc = {name: values for name, values in by_name.items() if f"sbc_{name}" in found}
+    tarp = {"random references": by_name["tarp"], "references that follow x": by_name["tarp_of_x"]}
+    report.figures(
+        [
+            Picture(
+                plots_of.coverage({"highest density": by_name["coverage"]}),
+                "Share of the events whose region of highest density at a level holds the truth.",
+                title="Expected coverage.",
+                alt="coverage against nominal level",
+            ),
+            Picture(
+                plots_of.ecdf_difference({"highest density": by_name["coverage"]}),
+                "The same minus the level.",
+                title="Error of the coverage.",
+                alt="coverage minus nominal level",
+            ),
+            Picture(
+                plots_of.ecdf_difference(sbc),
+                "Ranks of the truth among the draws.",
+                title="SBC.",
+                alt="distribution of ranks minus uniform",
+            ),
+            Picture(
+                plots_of.ecdf_difference(tarp),
+                "Share of the draws nearer to a reference point than the truth.",
+                title="TARP.",
+                alt="TARP ranks minus uniform",
+            ),
+        ]
+    )
+    rows = [
+        [name, f"{one.p_value:.3g}", f"{one.error_max:.4f}", "yes" if one.inside else "no"]
+        for name, one in found.items()
+    ]
+    report.table(["test", "p-value", "largest error", "inside the band"], rows)
+
+
+def _single_events(report: Report, judged: Judged) -> None:
+    if judged.roots is None:
+        return
+    report.section("Single events")
+    report.paragraph(
+        "Events whose draws are divided most evenly between two well separated roots: the regression answers in between."
+    )
+    px, py, eta = np.moveaxis(judged.draws.neutrinos[:, :, 0], -1, 0)
+    pz = np.hypot(px, py) * np.sinh(np.clip(eta, -20, 20))
+    figures = []
+    for event in pictures.two_sided(pz, judged.roots, 4):
+        truth, regression = (float(judged.estimates[name]["pz"][event, 0]) for name in ("truth", "feedforward"))
+        figure = pictures.single_event(pz[:, event], judged.roots, int(event), truth, regression)
+        figures.append(
+            Picture(figure, title=f"Test event {event}.", alt="posterior of pz of one event with both roots")
+        )
+    report.figures(figures)
+
+
+def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[str, Any]) -> None:
+    report.section("How it was made")
+    with report.details("Losses"):
+        report.figures(
+            [
+                Picture(
+                    plots.losses({"train": one.train, "validation": one.validation}, ylabel="loss"),
+                    title=f"{name}.",
+                    alt=f"loss of {name}",
+                )
+                for name, one in histories.items()
+            ]
+        )
+    with report.details("Command, versions, seeds, checksums"):
+        report.code(str(manifest["command"]))
+        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
+            if heading:
+                report.heading(heading)
+            report.table(["", ""], rows, columns="hc")

@@ -1,0 +1,1 @@
+"""Events of top-quark pairs."""
