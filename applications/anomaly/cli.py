@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hepflows import console
+from hepflows.applications.anomaly.simulate.command import simulate
 from hepflows.launch import use_threads
 
 if TYPE_CHECKING:
@@ -190,32 +191,31 @@ def score(
 
 
 @app.command()
-def simulate(
+def convert(
+    events: Annotated[
+        Path, typer.Argument(help="Raw particles, as the LHC Olympics publish them.", show_default=False)
+    ],
     output: Output,
-    background: Annotated[int, typer.Option(help="Background events.", min=0)] = 250_000,
-    signal: Annotated[
-        int | None, typer.Option(help="Signal events; those of --s-over-b where not given.", min=0, show_default=False)
-    ] = None,
-    s_over_b: Annotated[
-        float, typer.Option(help="Signal over background in the signal region of 3.3 to 3.7 TeV.", min=0)
-    ] = 0.006,
-    variant: Annotated[str, typer.Option(help="plain, or correlated: masses that grow with the resonance.")] = "plain",
-    engine: Annotated[str, typer.Option(help="fast: analytic events with a known likelihood ratio.")] = "fast",
-    window: Annotated[
-        str | None, typer.Option(help="low:high in TeV, for more background of the signal region.", show_default=False)
-    ] = None,
-    seed: Seed = 1,
+    key: Key = None,
+    radius: Annotated[float, typer.Option(help="R of the anti-kt algorithm.")] = 1.0,
+    jet_pt: Annotated[float, typer.Option(help="Smallest pT of both jets in GeV.")] = 200.0,
+    jet_eta: Annotated[float, typer.Option(help="Largest |eta| of both jets.")] = 2.5,
+    leading_pt: Annotated[float, typer.Option(help="Smallest pT of the harder jet in GeV.")] = 1200.0,
 ) -> None:
-    """Simulate labelled events in TeV: `mJJ`, `mJ1`, `dmJ`, `tau21_1`, `tau21_2`, `label`, and the true `log_likelihood_ratio`.
+    """Cluster raw particles into jets, with FastJet, and write the columns of a features file in GeV.
 
-    Example: `hepflows anomaly simulate --engine fast --background 250000 -o events.hdf5`
+    Example: `hepflows anomaly convert events_anomalydetection_v2.h5 -o features.hdf5`
     """
-    from hepflows.applications.anomaly.simulate.command import simulate_file
+    from hepflows.applications.anomaly.convert import convert as convert_file
+    from hepflows.applications.anomaly.jets import JetRules
 
-    n = simulate_file(
-        output, background, signal, s_over_b=s_over_b, variant=variant, engine=engine, window=window, seed=seed
-    )
-    console.say(f"{n[0]} background and {n[1]} signal events in {output}")
+    rules = JetRules(radius, jet_pt, jet_eta, leading_pt)
+    with console.progress("clustering") as update:
+        kept, dropped = convert_file(events, output, rules, key=key, progress=update)
+    console.say(f"{kept} events in {output}; {dropped} without a pair of jets left out")
+
+
+app.command()(simulate)
 
 
 def _selection(resonance: str, features: str, units: str, label: str, weight: str | None, key: str | None) -> Selection:

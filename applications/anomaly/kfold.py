@@ -13,7 +13,7 @@ from torch import Tensor
 from hepflows.applications.anomaly.config import SearchConfig, validate
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.methods import Method, build
-from hepflows.applications.anomaly.parallel import fit_folds
+from hepflows.applications.anomaly.parallel import in_processes
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.errors import CheckpointError, ConfigError, DataError
 from hepflows.training.checkpoint import load_tensors, save_tensors
@@ -171,7 +171,7 @@ def cross_fit(
         if folder is None:
             message = "folds in several processes come back as files: give a folder, or jobs=1"
             raise ConfigError(message)
-        fit_folds(learn, pending, jobs, progress)
+        in_processes(learn, pending, jobs, progress, "folds")
     methods = [learn.method(index, progress) for index in range(config.folds)]
     histories = {
         f"{name} {index + 1}": history

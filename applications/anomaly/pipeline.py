@@ -14,7 +14,7 @@ from hepflows import console
 from hepflows.applications.anomaly import metrics as merit
 from hepflows.applications.anomaly.bumphunt import Window
 from hepflows.applications.anomaly.config import SearchConfig
-from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_events, read_events, settled
+from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_rows, read_events, settled
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.kfold import Ensemble, cross_fit
 from hepflows.applications.anomaly.regions import Regions
@@ -22,7 +22,7 @@ from hepflows.applications.anomaly.report import write_report
 from hepflows.applications.anomaly.verdict import Closure, close, closure_test, counted, hunted, sculpting
 from hepflows.errors import ConfigError, DataError
 from hepflows.io import Field, writer
-from hepflows.io.columns import open_columns, write_columns
+from hepflows.io.columns import write_columns
 from hepflows.training.runs import RunFolder, checksum
 
 SCORE = "anomaly_score"
@@ -211,16 +211,14 @@ def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
     def scored() -> Iterator[dict[str, Any]]:
         nonlocal outside
         first = 0
-        with open_columns(path, key=selection.key) as table:
-            if SCORE in table.names:
+        for columns, events in iterate_rows(path, selection, chunk=CHUNK):
+            if SCORE in columns:
                 message = f"{path} has a column {SCORE!r} already: rename it"
                 raise DataError(message)
-            columns = table.iterate(table.names, chunk=CHUNK)
-            for chunk, events in zip(columns, iterate_events(path, selection, chunk=CHUNK), strict=True):
-                outside += ensemble.outside(events)
-                rows = slice(first, first + len(events))
-                yield {**chunk, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}
-                first += len(events)
+            outside += ensemble.outside(events)
+            rows = slice(first, first + len(events))
+            yield {**columns, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}
+            first += len(events)
 
     return write_columns(output, scored(), attributes={"scored by": str(run_folder), "events": path.name}), outside
 
