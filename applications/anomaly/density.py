@@ -21,6 +21,7 @@ from hepflows.training.seeding import derive, generator, numpy_generator
 from hepflows.zoo import coupling_flow, maf
 
 DTYPE = torch.float32
+_CHUNK = 65_536
 
 
 class Density:
@@ -98,8 +99,12 @@ class Density:
 
     def to_latent(self, x: Array, m: Array) -> Array:
         """(n, d) in the base space of the flow, where background is standard normal whatever m."""
+        parts = []
         with torch.no_grad():
-            return np.asarray(self.flow.bijection.forward(self.latents_in(x)[0], self.context(m))[0].double().numpy())
+            for first in range(0, len(x), _CHUNK):
+                z, context = self.latents_in(x[first : first + _CHUNK])[0], self.context(m[first : first + _CHUNK])
+                parts.append(self.flow.bijection.forward(z, context)[0].double().numpy())
+        return np.concatenate(parts) if parts else np.empty_like(x)
 
     def sample(self, m: Array, *, seed: int) -> Array:
         """(n, d) features, one event for each value of the resonant variable."""

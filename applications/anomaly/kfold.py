@@ -208,9 +208,8 @@ class _Folds:
             method.restore(tensors, header["method"])
             method.histories = {name: History(**values) for name, values in header["histories"].items()}
             return method
-        fold = folds_of(len(self.events), self.config.folds, self.seed)
         method.fit(
-            self.events[fold != index],
+            self.events[self._rows(index)],
             self.regions,
             seed=derive(self.seed, "fold", index),
             background=self.background,
@@ -224,6 +223,14 @@ class _Folds:
             for flow in path.parent.glob(f"{path.stem}_*.safetensors"):
                 flow.unlink()
         return method
+
+    def _rows(self, index: int) -> NDArray[np.int64]:
+        """Events that train a fold: those of the others, or some of them at random, in their order."""
+        rows = np.flatnonzero(folds_of(len(self.events), self.config.folds, self.seed) != index)
+        most = self.config.training_events
+        if most is None or len(rows) <= most:
+            return rows
+        return np.sort(numpy_generator(self.seed, "training events", index).permutation(rows)[:most])
 
 
 class _Part:

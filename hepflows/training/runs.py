@@ -24,7 +24,7 @@ from hepflows.training.loop import History
 FILES = (
     "manifest.json", "config.yaml", "model.safetensors", "metrics.json", "history.csv", "report.html",
     "generated.hdf5", "generated.root", "scores.hdf5", "timing.json", "checkpoint_*.safetensors",
-    "result.json", "events.hdf5", "events.root", "events.lhe", "events.lhe.gz", "journal.bin",
+    "result.json", "events.hdf5", "events.root", "events.lhe", "events.lhe.gz", "journal.bin", "workspace_*.json",
 )  # fmt: skip
 """What a run writes, and all that `overwrite` ever removes."""
 

@@ -20,8 +20,9 @@ MASS, PT = (ak.unflatten(RNG.uniform(10, 500, COUNTS.sum()), COUNTS) for _ in ra
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("jets") / "jets.root"
     with uproot.recreate(file) as out:
-        columns = {"m": np.arange(40.0), "Jet": ak.zip({"mass": MASS, "pt": PT}), "Muon_pt": PT[:, 1:]}
-        out["Events"] = columns
+        columns = {"m": np.arange(40.0), "Jet_mass": MASS, "Jet_pt": PT, "Muon_pt": PT[:, 1:]}
+        tree = out.mktree("Events", {name: "float64" if name == "m" else "var * float64" for name in columns})
+        tree.extend(columns)
     return file
 
 
