@@ -88,6 +88,9 @@ def run(
     preset: Preset = "default",
     settings: Settings = None,
     seed: Seed = 1,
+    seeds: Annotated[
+        int, typer.Option(help="So many runs, with this seed and the next ones: medians and 68 % bands.", min=1)
+    ] = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
     jobs: Jobs = None,
@@ -99,23 +102,19 @@ def run(
     --signal-region 3.3:3.7 --method cathode --out runs/lhco`
     """
     from hepflows.applications.anomaly import Regions, pipeline
+    from hepflows.applications.anomaly.seeds import run_seeds
 
     use_threads(threads)
+    what = (events, out, _selection(resonance, features, units, label, weight, key))
+    where, config = Regions.parse(signal_region, sidebands), _config(preset, settings, method)
+    more: Any = {"background": background, "resume": resume, "overwrite": overwrite, "jobs": _jobs(jobs)}
     with console.interruptible(out):
-        metrics = pipeline.run(
-            events,
-            out,
-            _selection(resonance, features, units, label, weight, key),
-            Regions.parse(signal_region, sidebands),
-            _config(preset, settings, method),
-            seed,
-            background=background,
-            resume=resume,
-            overwrite=overwrite,
-            jobs=_jobs(jobs),
-        )
+        if seeds > 1:
+            metrics = run_seeds(*what, where, config, range(seed, seed + seeds), **more)
+        else:
+            metrics = pipeline.run(*what, where, config, seed, **more)
     console.table(_rows(metrics))
-    _say_outside(metrics["n_outside_fitted_range"])
+    _say_outside(metrics.get("n_outside_fitted_range", 0))
     console.say(f"report: {out / 'report.html'}")
 
 
@@ -259,6 +258,7 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         "p_value": "p-value",
         "auc_sideband": "AUC sampled against real sidebands",
         "auc_sideband_floor": "  floor of the same",
+        "auc_signal_region": "AUC sampled against true background in the window",
         "sculpting_p_value": "sculpting, p-value",
         "max_sic": "largest SIC",
         "auc": "AUC in the signal region",
