@@ -118,7 +118,8 @@ class SearchConfig(Section):
         signal: see `SignalConfig`.
         oversampling: background samples for each event in the signal region.
         training_events: at most so many events, drawn at random, train each fold; all where null.
-        null_events: background samples whose scores make the scale, see `hepflows.applications.anomaly.scale.Scale`.
+        null_events: at most so many background samples whose scores make the scale (ten for each event in the signal region, but 20,000),
+            see `hepflows.applications.anomaly.scale.Scale`.
         strip: CWoLa: width of each adjacent strip, in widths of the signal region.
         folds: parts of the events, each scored by models that have not seen it.
         verdict: see `VerdictConfig`.

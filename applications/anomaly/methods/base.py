@@ -22,6 +22,7 @@ from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import derive, numpy_generator
 
 _QUANTILES = np.linspace(0.0, 1.0, 2001)
+_FEWEST_NULL = 20_000
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class Method(ABC):
             resonance = smoothed(self._window, n, self.regions.low, self.regions.high, seed=seed)
         features = self.density("density").sample(resonance, seed=derive(seed, "features"))
         return Events(resonance, features, self.names, self.resonance_name)
+
+    def sample_null(self, events: int, task: Task) -> Events:
+        """Background whose scores make the scale: ten for each of the events of the signal region, as far as `SearchConfig` allows."""
+        n = min(self.config.null_events, max(_FEWEST_NULL, 10 * events))
+        return self.sample_background(n, seed=derive(task.seed, "null"))
 
     def density(self, name: str) -> Density:
         """A part that is a density."""

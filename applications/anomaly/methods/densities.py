@@ -35,7 +35,7 @@ class Anode(Method):
     def _learn(self, signal: Events, sidebands: Events, task: Task) -> Events:
         self.fit_density("density", sidebands, task)
         self.fit_density("inner", signal, task)
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        return self.sample_null(len(signal), task)
 
     def score(self, events: Events) -> Array:
         """(n,) log ratio of the densities; outside of the signal region the inner one is extrapolated."""
@@ -79,7 +79,7 @@ class RAnode(Anode):
             progress=task.progress,
         )
         self.fraction = float(torch.sigmoid(objective.logit.detach()))
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        return self.sample_null(len(signal), task)
 
     def sample_signal(self, n: int, *, seed: int) -> Events:
         """Draw n events of what was found: the learnt density of the signal."""

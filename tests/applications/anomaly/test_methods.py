@@ -147,7 +147,7 @@ def test_resonant_variables_are_drawn_within_the_window() -> None:
 
 @pytest.mark.parametrize("kind", ["trees", "network"])
 def test_log_odds_are_those_of_the_densities(kind: str) -> None:
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(2)
     x, y = np.r_[rng.normal(0, 1, (6000, 1)), rng.normal(1, 1, (2000, 1))], np.repeat([0, 1], [6000, 2000])
     order = rng.permutation(len(y))
     found = build(ClassifierConfig(kind=kind, members=4, epochs=8, averaged=3, batch_size=128))
@@ -165,11 +165,19 @@ def test_trees_kept_as_arrays_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(size=(3000, 3))
     y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
-    model = HistGradientBoostingClassifier(max_iter=20, random_state=0).fit(x, y)
-    fresh = rng.normal(size=(1000, 3))
-    np.testing.assert_allclose(
-        trees._Forest.of(model).log_odds(fresh), model.decision_function(fresh), rtol=1e-10, atol=1e-12
-    )
+    x[:, 2] = rng.integers(0, 5, 3000)  # fewer values than bins
+    edges = [trees._edges(column) for column in x.T]
+    assert [len(one) for one in edges] == [254, 254, 4]
+
+    def codes(values: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [(column[:, None] > one).sum(axis=1) for one, column in zip(edges, values.T, strict=True)], axis=1
+        )
+
+    model = HistGradientBoostingClassifier(max_iter=20, random_state=0).fit(codes(x), y)
+    fresh = np.concatenate([rng.normal(size=(1000, 3)), x[:200], [[1e9, -1e9, 7.0]]])
+    found = trees._Forest.of(model, edges).log_odds(fresh)
+    np.testing.assert_allclose(found, model.decision_function(codes(fresh)), rtol=1e-10, atol=1e-12)
 
 
 def test_folds_are_equal_parts_that_follow_the_seed() -> None:

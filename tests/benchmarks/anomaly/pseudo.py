@@ -56,7 +56,8 @@ def main() -> None:
             toys = [one["p_toys"] for one in found if one["p_toys"] is not None]
             uniform = kstest(toys, "uniform").pvalue if toys else float("nan")
             print(
-                f"cut {cut}: {len(found)} of {len(rows)} fitted; z mean {z.mean():+.3f} +- {z.std() / len(z) ** 0.5:.3f}, std {z.std(ddof=1):.3f}; "
+                f"cut {cut}: {len(found)} of {len(rows)} fitted; z mean {z.mean():+.3f} +- {z.std() / len(z) ** 0.5:.3f}, "
+                f"std {z.std(ddof=1):.3f}; "
                 f"KS p: normal {kstest(z, 'norm').pvalue:.3g}, toys uniform {uniform:.3g}"
             )
     bumps = np.array([row["bump"] for row in rows if row["bump"] is not None])
