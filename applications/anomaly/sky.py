@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hepflows.applications.anomaly.bumphunt.hunt import sidak
 from hepflows.applications.anomaly.events import Array
 from hepflows.applications.anomaly.regions import Regions
-from hepflows.applications.anomaly.significance import counting
+from hepflows.applications.anomaly.significance import counting, deviation
 from hepflows.errors import DataError
 from hepflows.io.columns import open_columns
 
@@ -89,7 +89,7 @@ def _excess(counts: NDArray[Any], control: NDArray[Any], expected: Array, first:
     background, n = float(expected[within].sum()), int(control[within].sum())
     if n == 0:
         return -np.inf
-    return counting(int(counts[within].sum()), background, background / n**0.5)["significance"]
+    return deviation(int(counts[within].sum()), background, background / n**0.5)
 
 
 @dataclass(frozen=True)

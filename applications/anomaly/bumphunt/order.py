@@ -34,7 +34,7 @@ def choose(spectrum: Spectrum, regions: Regions, family: str, scale: float = 13.
             if kept is None:
                 raise
             break  # no bins left for one more
-        chance = None if kept is None else spectrum.needless(kept, found)
+        chance: float | None = None if kept is None else spectrum.needless(kept, found)
         rows.append(
             {
                 "parameters": parameters,
