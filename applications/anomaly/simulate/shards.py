@@ -135,7 +135,7 @@ class ShardFolder:
         path = output.with_name(f"{output.name}.shards")
         settings, begun = json.dumps(asdict(shower), indent=1), path / "settings.json"
         path.mkdir(parents=True, exist_ok=True)
-        if begun.exists() and begun.read_text() != settings:
+        if any(path.glob("*.npz")) and begun.exists() and begun.read_text() != settings:
             message = f"{path} holds a simulation with other settings: repeat its command, remove the folder, or give another --output"
             raise ConfigError(message)
         with replacing(begun) as temporary:
