@@ -1,10 +1,10 @@
 """One entry of a branch that holds several numbers a row, such as the jets of an event, as a column.
 
-=============================  ============================================================================
-``Jet_mass[0]``                the first entry as stored; ``[-1]`` the last
-``Jet_mass[1 by Jet_pt]``      the second in the order of another branch, the largest first
-``Jet_mass[-1 by Jet_mass of 2]``  of the first two entries as stored, the one with the smallest mass
-=============================  ============================================================================
+==================================  ======================================================================
+``Jet_mass[0]``                     the first entry as stored; ``[-1]`` the last
+``Jet_mass[1 by Jet_pt]``           the second in the order of another branch, the largest first
+``Jet_mass[-1 by Jet_mass of 2]``   of the first two entries as stored, the one with the smallest mass
+==================================  ======================================================================
 """
 
 from __future__ import annotations
