@@ -97,11 +97,13 @@ def summary(runs: Sequence[dict[str, Any]], seeds: list[int]) -> dict[str, Any]:
     >>> found["max_sic"], round(found["max_sic_low"], 2), found["max_sic_seeds"]
     (10.0, 8.64, [8.0, 10.0, 11.0])
     """
-    same = {key: runs[0][key] for key in ("method", "n_events", "n_signal_region", "n_sidebands") if key in runs[0]}
+    same: dict[str, Any] = {
+        key: runs[0][key] for key in ("method", "n_events", "n_signal_region", "n_sidebands") if key in runs[0]
+    }
     found: dict[str, Any] = {**same, "n_seeds": len(seeds), "seeds": seeds}
     for key in FIGURES:
-        values = [one.get(key) for one in runs]
-        if any(value is None for value in values):
+        values = [float(one[key]) for one in runs if one.get(key) is not None]
+        if len(values) < len(runs):
             continue
         low, median, high = (float(one) for one in np.quantile(values, (0.16, 0.5, 0.84)))
         found |= {

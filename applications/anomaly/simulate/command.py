@@ -13,6 +13,7 @@ from hepflows import console
 __all__ = ["simulate"]
 
 ENGINES = ("fast", "pythia")
+SIGNAL_REGION = "3.3:3.7"
 
 
 def simulate(
@@ -98,11 +99,9 @@ def _pythia(
     from hepflows.applications.anomaly.simulate.production import Order, simulate_showers
     from hepflows.applications.anomaly.simulate.shards import Shower
 
-    edges = None
-    if window is not None:
-        region = Regions.parse(window, option="--window")
-        edges = (region.low, region.high)
-    shower = Shower(seed, mpi, smear, pt_hat, edges, **({} if edges is None else {"enriched": edges}))
+    region = Regions.parse(SIGNAL_REGION if window is None else window, option="--window")
+    edges = (region.low, region.high)
+    shower = Shower(seed, mpi, smear, pt_hat, None if window is None else edges, edges)
     order = Order(2000 if background is None else background, signal, s_over_b, enrich)
     try:
         with console.progress("simulate") as update:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepflows.applications.anomaly.events import Array
 from hepflows.applications.anomaly.formats import lhco
@@ -111,11 +112,11 @@ def make(shard: Shard, shower: Shower, source: Source = generate) -> dict[str, A
     raise SimulationError(message)
 
 
-def _inside(columns: dict[str, Array], window: tuple[float, float] | None) -> Array:
+def _inside(columns: dict[str, Array], window: tuple[float, float] | None) -> NDArray[np.bool_]:
     if window is None:
         return np.ones(len(columns["m_hat"]), dtype=bool)
     mass = lhco.derive("mJJ", columns, "TeV")
-    return (mass > window[0]) & (mass < window[1])
+    return np.asarray((mass > window[0]) & (mass < window[1]))
 
 
 @dataclass(frozen=True)
