@@ -114,6 +114,8 @@ class SearchConfig(Section):
         method: see ``hepflows.applications.anomaly.methods``.
         density: of the background, learnt in the sidebands.
         inner: of the events in the signal region (ANODE), or of the signal (R-ANODE).
+        inner_start: ANODE: ``density``, where the inner flow has the form and the first weights of that of the background and only the
+            training of ``inner``; or ``fresh``.
         classifier: see `ClassifierConfig`.
         signal: see `SignalConfig`.
         oversampling: background samples for each event in the signal region.
@@ -131,6 +133,7 @@ class SearchConfig(Section):
     inner: DensityConfig = DensityConfig(
         blocks=4, training=TrainingConfig(epochs=30, batch_size=512, learning_rate=1e-3, average=0.995, clip_norm=5.0)
     )
+    inner_start: Literal["density", "fresh"] = "density"
     classifier: ClassifierConfig = ClassifierConfig()
     signal: SignalConfig = SignalConfig()
     oversampling: float = Field(4.0, ge=1)

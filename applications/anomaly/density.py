@@ -68,15 +68,22 @@ class Density:
         weights: Array | None = None,
         *,
         seed: int,
+        start: Density | None = None,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> History:
         """Maximum likelihood on (n, d) features and (n,) resonant variable; the best epoch on a share of the events is kept.
 
+        With ``start``, a fitted density of the same kind, training goes on from its weights, in its preprocessing.
+
         Raises:
             TrainingError: the loss is not finite.
         """
-        self.prepare(x, m)
+        if start is None:
+            self.prepare(x, m)
+        else:
+            self.flow.load_state_dict(start.flow.state_dict())
+            self.preprocess, self.centre, self.scale = start.fitted, start.centre, start.scale
         columns = [self.latents_in(x)[0], self.context(m)]
         if weights is not None:
             columns.append(torch.as_tensor(weights / weights.mean(), dtype=DTYPE))

@@ -147,13 +147,14 @@ class Method(ABC):
         assert not isinstance(part, Density)
         return part
 
-    def fit_density(self, name: str, events: Events, task: Task) -> None:
-        """Fit one of the densities to events."""
+    def fit_density(self, name: str, events: Events, task: Task, *, start: Density | None = None) -> None:
+        """Fit one of the densities to events, from the weights of another where one is given."""
         self.histories[name] = self.density(name).fit(
             events.features,
             events.resonance,
             events.weight,
             seed=derive(task.seed, name),
+            start=start,
             checkpoint=task.checkpoint(name),
             progress=task.progress,
         )

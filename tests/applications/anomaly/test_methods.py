@@ -251,3 +251,21 @@ def test_what_cannot_be_configured() -> None:
         load_config("default", ["density"])
     with pytest.raises(ConfigError, match="between 0 and 1"):
         load_config("default", ["verdict.efficiencies=[2]"])
+
+
+def test_the_inner_flow_of_anode_starts_as_the_outer_one(events: Any, test_events: Any) -> None:
+    fitted = Density(4, DensityConfig(blocks=2, hidden=[32, 32], training={"epochs": 2}), seed=0)
+    fitted.fit(events.features, events.resonance, seed=1)
+    other = Density(4, DensityConfig(blocks=2, hidden=[32, 32], training={"epochs": 1, "learning_rate": 1e-12}), seed=5)
+    other.fit(events.features[:500], events.resonance[:500], seed=2, start=fitted)
+    x, m = test_events.features[:50], test_events.resonance[:50]
+    np.testing.assert_allclose(other.log_prob(x, m), fitted.log_prob(x, m), atol=1e-4)
+    found = {}
+    for start in ("density", "fresh"):
+        method = Anode(config("anode", f"inner_start={start}")).fit(events, REGIONS, seed=1)
+        found[start] = auc(method.score(test_events), test_events.label)
+        again = Anode(config("anode", f"inner_start={start}"))
+        again.restore(*method.state())
+        np.testing.assert_array_equal(again.score(test_events), method.score(test_events))
+    assert found["density"] > 0.8
+    assert found["density"] > found["fresh"]  # after as few epochs
