@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hepflows import console
+from hepflows.applications.anomaly.simulate.command import simulate
 from hepflows.launch import use_threads
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def run(
     preset: Preset = "default",
     settings: Settings = None,
     seed: Seed = 1,
+    seeds: Annotated[
+        int, typer.Option(help="So many runs, with this seed and the next ones: medians and 68 % bands.", min=1)
+    ] = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
     jobs: Jobs = None,
@@ -98,23 +102,19 @@ def run(
     --signal-region 3.3:3.7 --method cathode --out runs/lhco`
     """
     from hepflows.applications.anomaly import Regions, pipeline
+    from hepflows.applications.anomaly.seeds import run_seeds
 
     use_threads(threads)
+    what = (events, out, _selection(resonance, features, units, label, weight, key))
+    where, config = Regions.parse(signal_region, sidebands), _config(preset, settings, method)
+    more: Any = {"background": background, "resume": resume, "overwrite": overwrite, "jobs": _jobs(jobs)}
     with console.interruptible(out):
-        metrics = pipeline.run(
-            events,
-            out,
-            _selection(resonance, features, units, label, weight, key),
-            Regions.parse(signal_region, sidebands),
-            _config(preset, settings, method),
-            seed,
-            background=background,
-            resume=resume,
-            overwrite=overwrite,
-            jobs=_jobs(jobs),
-        )
+        if seeds > 1:
+            metrics = run_seeds(*what, where, config, range(seed, seed + seeds), **more)
+        else:
+            metrics = pipeline.run(*what, where, config, seed, **more)
     console.table(_rows(metrics))
-    _say_outside(metrics["n_outside_fitted_range"])
+    _say_outside(metrics.get("n_outside_fitted_range", 0))
     console.say(f"report: {out / 'report.html'}")
 
 
@@ -190,32 +190,31 @@ def score(
 
 
 @app.command()
-def simulate(
+def convert(
+    events: Annotated[
+        Path, typer.Argument(help="Raw particles, as the LHC Olympics publish them.", show_default=False)
+    ],
     output: Output,
-    background: Annotated[int, typer.Option(help="Background events.", min=0)] = 250_000,
-    signal: Annotated[
-        int | None, typer.Option(help="Signal events; those of --s-over-b where not given.", min=0, show_default=False)
-    ] = None,
-    s_over_b: Annotated[
-        float, typer.Option(help="Signal over background in the signal region of 3.3 to 3.7 TeV.", min=0)
-    ] = 0.006,
-    variant: Annotated[str, typer.Option(help="plain, or correlated: masses that grow with the resonance.")] = "plain",
-    engine: Annotated[str, typer.Option(help="fast: analytic events with a known likelihood ratio.")] = "fast",
-    window: Annotated[
-        str | None, typer.Option(help="low:high in TeV, for more background of the signal region.", show_default=False)
-    ] = None,
-    seed: Seed = 1,
+    key: Key = None,
+    radius: Annotated[float, typer.Option(help="R of the anti-kt algorithm.")] = 1.0,
+    jet_pt: Annotated[float, typer.Option(help="Smallest pT of both jets in GeV.")] = 200.0,
+    jet_eta: Annotated[float, typer.Option(help="Largest |eta| of both jets.")] = 2.5,
+    leading_pt: Annotated[float, typer.Option(help="Smallest pT of the harder jet in GeV.")] = 1200.0,
 ) -> None:
-    """Simulate labelled events in TeV: `mJJ`, `mJ1`, `dmJ`, `tau21_1`, `tau21_2`, `label`, and the true `log_likelihood_ratio`.
+    """Cluster raw particles into jets, with FastJet, and write the columns of a features file in GeV.
 
-    Example: `hepflows anomaly simulate --engine fast --background 250000 -o events.hdf5`
+    Example: `hepflows anomaly convert events_anomalydetection_v2.h5 -o features.hdf5`
     """
-    from hepflows.applications.anomaly.simulate.command import simulate_file
+    from hepflows.applications.anomaly.convert import convert as convert_file
+    from hepflows.applications.anomaly.jets import JetRules
 
-    n = simulate_file(
-        output, background, signal, s_over_b=s_over_b, variant=variant, engine=engine, window=window, seed=seed
-    )
-    console.say(f"{n[0]} background and {n[1]} signal events in {output}")
+    rules = JetRules(radius, jet_pt, jet_eta, leading_pt)
+    with console.progress("clustering") as update:
+        kept, dropped = convert_file(events, output, rules, key=key, progress=update)
+    console.say(f"{kept} events in {output}; {dropped} without a pair of jets left out")
+
+
+app.command()(simulate)
 
 
 def _selection(resonance: str, features: str, units: str, label: str, weight: str | None, key: str | None) -> Selection:
@@ -259,6 +258,7 @@ def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         "p_value": "p-value",
         "auc_sideband": "AUC sampled against real sidebands",
         "auc_sideband_floor": "  floor of the same",
+        "auc_signal_region": "AUC sampled against true background in the window",
         "sculpting_p_value": "sculpting, p-value",
         "max_sic": "largest SIC",
         "auc": "AUC in the signal region",

@@ -86,19 +86,24 @@ class VerdictConfig(Section):
         efficiencies: background efficiencies of the cuts, the first one gives ``p_value`` and ``significance``.
         function: of the spectrum, ``exponential`` or ``dijet``, see `hepflows.applications.anomaly.bumphunt.functions`.
         scale: ``dijet``: the collision energy in the unit of the data.
+        likelihood: ``binned``, or ``unbinned``: of every event beside the window.
         bins: of the spectrum.
         toys: pseudo-experiments of each cut, none where zero.
-        closure_events: at most so many events a class in the classifier test of the sidebands.
-        closure_repeats: trainings of that test.
+        closure_events: at most so many events a class in the classifier tests of sampled against real background.
+        closure_repeats: trainings of each of these tests.
+        sky: two features that are places in the sky, such as [phi1, phi2]; the report then shows a sky plot, and the profile of the
+            second one.
     """
 
     efficiencies: list[float] = Field([1e-2, 1e-3])
     function: Literal["exponential", "dijet"] = "exponential"
     scale: float = Field(13.0, gt=0)
+    likelihood: Literal["binned", "unbinned"] = "binned"
     bins: int = Field(40, ge=8)
     toys: int = Field(500, ge=0)
     closure_events: int = Field(20_000, ge=100)
     closure_repeats: int = Field(2, ge=1)
+    sky: tuple[str, str] | None = None
 
 
 class SearchConfig(Section):
@@ -109,10 +114,14 @@ class SearchConfig(Section):
         method: see ``hepflows.applications.anomaly.methods``.
         density: of the background, learnt in the sidebands.
         inner: of the events in the signal region (ANODE), or of the signal (R-ANODE).
+        inner_start: ANODE: ``density``, where the inner flow has the form and the first weights of that of the background and only the
+            training of ``inner``; or ``fresh``.
         classifier: see `ClassifierConfig`.
         signal: see `SignalConfig`.
         oversampling: background samples for each event in the signal region.
-        null_events: background samples whose scores make the scale, see `hepflows.applications.anomaly.scale.Scale`.
+        training_events: at most so many events, drawn at random, train each fold; all where null.
+        null_events: at most so many background samples whose scores make the scale (ten for each event in the signal region, but 20,000),
+            see `hepflows.applications.anomaly.scale.Scale`.
         strip: CWoLa: width of each adjacent strip, in widths of the signal region.
         folds: parts of the events, each scored by models that have not seen it.
         verdict: see `VerdictConfig`.
@@ -124,9 +133,11 @@ class SearchConfig(Section):
     inner: DensityConfig = DensityConfig(
         blocks=4, training=TrainingConfig(epochs=30, batch_size=512, learning_rate=1e-3, average=0.995, clip_norm=5.0)
     )
+    inner_start: Literal["density", "fresh"] = "density"
     classifier: ClassifierConfig = ClassifierConfig()
     signal: SignalConfig = SignalConfig()
     oversampling: float = Field(4.0, ge=1)
+    training_events: int | None = Field(None, ge=1000)
     null_events: int = Field(100_000, ge=100)
     strip: float = Field(0.5, gt=0)
     folds: int = Field(5, ge=2)

@@ -21,6 +21,7 @@ from hepflows.training.seeding import derive, generator, numpy_generator
 from hepflows.zoo import coupling_flow, maf
 
 DTYPE = torch.float32
+_CHUNK = 65_536
 
 
 class Density:
@@ -67,15 +68,22 @@ class Density:
         weights: Array | None = None,
         *,
         seed: int,
+        start: Density | None = None,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> History:
         """Maximum likelihood on (n, d) features and (n,) resonant variable; the best epoch on a share of the events is kept.
 
+        With ``start``, a fitted density of the same kind, training goes on from its weights, in its preprocessing.
+
         Raises:
             TrainingError: the loss is not finite.
         """
-        self.prepare(x, m)
+        if start is None:
+            self.prepare(x, m)
+        else:
+            self.flow.load_state_dict(start.flow.state_dict())
+            self.preprocess, self.centre, self.scale = start.fitted, start.centre, start.scale
         columns = [self.latents_in(x)[0], self.context(m)]
         if weights is not None:
             columns.append(torch.as_tensor(weights / weights.mean(), dtype=DTYPE))
@@ -98,8 +106,12 @@ class Density:
 
     def to_latent(self, x: Array, m: Array) -> Array:
         """(n, d) in the base space of the flow, where background is standard normal whatever m."""
+        parts = []
         with torch.no_grad():
-            return np.asarray(self.flow.bijection.forward(self.latents_in(x)[0], self.context(m))[0].double().numpy())
+            for first in range(0, len(x), _CHUNK):
+                z, context = self.latents_in(x[first : first + _CHUNK])[0], self.context(m[first : first + _CHUNK])
+                parts.append(self.flow.bijection.forward(z, context)[0].double().numpy())
+        return np.concatenate(parts) if parts else np.empty_like(x)
 
     def sample(self, m: Array, *, seed: int) -> Array:
         """(n, d) features, one event for each value of the resonant variable."""

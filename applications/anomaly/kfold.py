@@ -13,7 +13,7 @@ from torch import Tensor
 from hepflows.applications.anomaly.config import SearchConfig, validate
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.methods import Method, build
-from hepflows.applications.anomaly.parallel import fit_folds
+from hepflows.applications.anomaly.parallel import in_processes
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.errors import CheckpointError, ConfigError, DataError
 from hepflows.training.checkpoint import load_tensors, save_tensors
@@ -171,7 +171,7 @@ def cross_fit(
         if folder is None:
             message = "folds in several processes come back as files: give a folder, or jobs=1"
             raise ConfigError(message)
-        fit_folds(learn, pending, jobs, progress)
+        in_processes(learn, pending, jobs, progress, "folds")
     methods = [learn.method(index, progress) for index in range(config.folds)]
     histories = {
         f"{name} {index + 1}": history
@@ -208,9 +208,8 @@ class _Folds:
             method.restore(tensors, header["method"])
             method.histories = {name: History(**values) for name, values in header["histories"].items()}
             return method
-        fold = folds_of(len(self.events), self.config.folds, self.seed)
         method.fit(
-            self.events[fold != index],
+            self.events[self._rows(index)],
             self.regions,
             seed=derive(self.seed, "fold", index),
             background=self.background,
@@ -224,6 +223,14 @@ class _Folds:
             for flow in path.parent.glob(f"{path.stem}_*.safetensors"):
                 flow.unlink()
         return method
+
+    def _rows(self, index: int) -> NDArray[np.int64]:
+        """Events that train a fold: those of the others, or some of them at random, in their order."""
+        rows = np.flatnonzero(folds_of(len(self.events), self.config.folds, self.seed) != index)
+        most = self.config.training_events
+        if most is None or len(rows) <= most:
+            return rows
+        return np.sort(numpy_generator(self.seed, "training events", index).permutation(rows)[:most])
 
 
 class _Part:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hepflows import console
-from hepflows.applications.anomaly import metrics as merit
 from hepflows.applications.anomaly.bumphunt import Window
+from hepflows.applications.anomaly.bumphunt.workspace import workspace
 from hepflows.applications.anomaly.config import SearchConfig
-from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_events, read_events, settled
+from hepflows.applications.anomaly.data import CHUNK, Selection, iterate_rows, read_events, settled
 from hepflows.applications.anomaly.events import Array, Events
+from hepflows.applications.anomaly.judge import judge
 from hepflows.applications.anomaly.kfold import Ensemble, cross_fit
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.applications.anomaly.report import write_report
-from hepflows.applications.anomaly.verdict import Closure, close, closure_test, counted, hunted, sculpting
+from hepflows.applications.anomaly.sky import Sky
 from hepflows.errors import ConfigError, DataError
 from hepflows.io import Field, writer
-from hepflows.io.columns import open_columns, write_columns
+from hepflows.io.columns import write_columns
 from hepflows.training.runs import RunFolder, checksum
 
 SCORE = "anomaly_score"
@@ -83,9 +84,13 @@ def run(
     ensemble = _trained(folder, events, regions, config, seed, more, selection, jobs)
     scores = ensemble.score_held_out(events)
     write_scores(folder / "scores.hdf5", scores, events, regions, ensemble)
-    judged = judge(scores, events, regions, ensemble, seed)
+    sky = _sky(path, selection, config)
+    judged = judge(scores, events, regions, ensemble, seed, sky=sky)
     metrics = {**judged.metrics, "train_seconds": folder.manifest["train_seconds"]}
     folder.write_json("metrics.json", metrics)
+    for cut, one in judged.hunts:
+        if isinstance(one, Window):
+            folder.write_json(f"workspace_{cut:g}.json", workspace(one))
     write_report(
         folder / "report.html",
         scores=scores,
@@ -93,11 +98,24 @@ def run(
         regions=regions,
         metrics=metrics,
         sample=judged.sample,
+        inner=judged.inner,
+        sky=sky,
         hunts=judged.hunts,
         histories=folder.read_history(),
         manifest=folder.manifest,
     )
     return metrics
+
+
+def _sky(path: Path, selection: Selection, config: SearchConfig) -> Sky | None:
+    """Places of the events, where the configuration names them and the file has them."""
+    names = config.verdict.sky
+    if names is None:
+        return None
+    sky = Sky.read(path, names, selection.key)
+    if sky is None:
+        console.say(f"no columns {names[0]} and {names[1]}, hence no sky plot: name two with --set verdict.sky=[a,b]")
+    return sky
 
 
 def _trained(
@@ -126,60 +144,6 @@ def _trained(
     for checkpoint in folder.path.glob("checkpoint_*.safetensors"):
         checkpoint.unlink()
     return ensemble
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The verdict: all numbers of ``metrics.json`` but the time, and what they come from."""
-
-    metrics: dict[str, Any]
-    sample: Closure | None
-    hunts: list[tuple[float, Window | str]]
-
-
-def judge(scores: Array, events: Events, regions: Regions, ensemble: Ensemble, seed: int) -> Judged:
-    """Closure, bump hunt, counts, sculpting and, where there are labels, efficiencies.
-
-    Args:
-        scores: (n,) held-out scores.
-        events: the sample.
-        regions: the window.
-        ensemble: the models.
-        seed: of tests, pseudo-experiments and bootstrap.
-    """
-    rules = ensemble.config.verdict
-    sample = close(events, regions, ensemble, 2 * rules.closure_events, seed)
-    found: dict[str, Any] = {"auc_sideband": None, "auc_sideband_floor": None}
-    if sample is not None:
-        with console.progress("closure in the sidebands") as update:
-            found = closure_test(sample, rules, seed=seed, progress=update)
-    inside, first = regions.signal(events.resonance), rules.efficiencies[0]
-    # with weights a count is no Poisson number
-    plain = events.weight is None
-    counts = counted(scores, events, regions, rules.efficiencies, sample) if plain else []
-    hunts = hunted(scores, events, regions, rules, seed=seed) if plain else []
-    best = next((one for _, one in hunts[:1] if isinstance(one, Window)), None)
-    known = regions.sidebands(events.resonance) if events.label is None else events.label == 0
-    values: dict[str, Any] = {
-        "method": ensemble.config.method,
-        "n_events": len(events),
-        "n_signal_region": int(inside.sum()),
-        "n_sidebands": int(regions.sidebands(events.resonance).sum()),
-        "n_outside_fitted_range": ensemble.outside(events),
-        **found,
-        "p_value": None if best is None else best.p_value,
-        "significance": None if best is None else best.significance,
-        "bump_hunt": [
-            {"efficiency": cut, **(one.to_dict() if isinstance(one, Window) else {"failed": one})} for cut, one in hunts
-        ],
-        "counts": counts,
-        **sculpting(events.resonance[known], scores[known] >= -np.log10(first), regions),
-    }
-    if events.label is not None:
-        truth = events.label[inside]
-        if truth.any() and (truth == 0).sum() >= merit.FEWEST_BACKGROUND:
-            values |= merit.figures_of_merit(scores[inside], truth, seed=seed)
-    return Judged(values, sample, hunts)
 
 
 def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
@@ -211,16 +175,14 @@ def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
     def scored() -> Iterator[dict[str, Any]]:
         nonlocal outside
         first = 0
-        with open_columns(path, key=selection.key) as table:
-            if SCORE in table.names:
+        for columns, events in iterate_rows(path, selection, chunk=CHUNK):
+            if SCORE in columns:
                 message = f"{path} has a column {SCORE!r} already: rename it"
                 raise DataError(message)
-            columns = table.iterate(table.names, chunk=CHUNK)
-            for chunk, events in zip(columns, iterate_events(path, selection, chunk=CHUNK), strict=True):
-                outside += ensemble.outside(events)
-                rows = slice(first, first + len(events))
-                yield {**chunk, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}
-                first += len(events)
+            outside += ensemble.outside(events)
+            rows = slice(first, first + len(events))
+            yield {**columns, SCORE: ensemble.score_held_out(events, rows=rows) if learnt else ensemble.score(events)}
+            first += len(events)
 
     return write_columns(output, scored(), attributes={"scored by": str(run_folder), "events": path.name}), outside
 

@@ -45,13 +45,13 @@ class Regions:
             raise ConfigError(message)
 
     @classmethod
-    def parse(cls, text: str, sidebands: str | None = None) -> Regions:
-        """``low:high``, and ``start:stop`` of the sidebands where they end.
+    def parse(cls, text: str, sidebands: str | None = None, *, option: str = "--signal-region") -> Regions:
+        """``low:high``, and ``start:stop`` of the sidebands where they end; ``option`` is named in the message.
 
         Raises:
             ConfigError: not two numbers.
         """
-        low, high = _pair(text, "--signal-region")
+        low, high = _pair(text, option)
         start, stop = (-np.inf, np.inf) if sidebands is None else _pair(sidebands, "--sidebands")
         return cls(low, high, start, stop)
 

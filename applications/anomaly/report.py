@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from hepflows.applications.anomaly import report_pictures as pictures
+from hepflows.applications.anomaly import report_sky
 from hepflows.applications.anomaly.bumphunt import Window
+from hepflows.applications.anomaly.closure import Closure
 from hepflows.applications.anomaly.events import Array, Events
 from hepflows.applications.anomaly.metrics import curve
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.applications.anomaly.report_text import cards, verdict
-from hepflows.applications.anomaly.verdict import Closure
+from hepflows.applications.anomaly.sky import Sky
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
 from hepflows.report.nested import grouped_rows
@@ -29,6 +31,8 @@ def write_report(
     regions: Regions,
     metrics: Mapping[str, Any],
     sample: Closure | None,
+    inner: Closure | None,
+    sky: Sky | None,
     hunts: Sequence[tuple[float, Window | str]],
     histories: Mapping[str, History],
     manifest: Mapping[str, Any],
@@ -49,9 +53,13 @@ def write_report(
     report.cards(cards(metrics))
     _cuts(report, metrics, scores, events, regions, hunts, axis)
     _found(report, scores, events, regions)
+    if sky is not None:
+        report_sky.section(report, scores, events, regions, sky)
     _truth(report, metrics, scores, events, regions)
     if sample is not None:
         _background(report, metrics, sample, events, scores, regions)
+    if inner is not None:
+        _inner(report, metrics, inner)
     _origin(report, histories, manifest)
     report.write(path)
 
@@ -201,19 +209,7 @@ def _background(
         f"reaches an AUC of {metrics['auc_sideband']:.3f} ± {metrics['auc_sideband_std']:.3f}; two halves of the real events give "
         f"{metrics['auc_sideband_floor']:.3f}."
     )
-    figures = []
-    for i, name in enumerate(sample.real.names):
-        low, high = np.quantile(sample.real.features[:, i], (0.001, 0.999))
-        figure = plots.comparison(
-            sample.real.features[:, i],
-            {"sampled": sample.drawn.features[:, i]},
-            bins=np.linspace(low, high, 41),
-            label=name,
-            reference_name="sidebands",
-            ylabel="fraction of events",
-            ratio_range=(0.5, 1.5),
-        )
-        figures.append(Picture(figure, title=f"{name}.", alt=f"{name} of real and sampled background"))
+    figures = _compared(sample, "sidebands")
     inside = regions.signal(events.resonance)
     shown = [
         ("signal region", scores[inside]),
@@ -224,6 +220,34 @@ def _background(
         Picture(pictures.score_distributions(shown), title="Scores.", alt="scores of real and sampled events")
     )
     report.figures(figures)
+
+
+def _inner(report: Report, metrics: Mapping[str, Any], sample: Closure) -> None:
+    report.heading("Background of the signal region, by its labels")
+    report.paragraph(
+        f"The same where the flows had to interpolate, against events that the labels call background. A classifier reaches an AUC of "
+        f"{metrics['auc_signal_region']:.3f} ± {metrics['auc_signal_region_std']:.3f}; two halves of the real events give "
+        f"{metrics['auc_signal_region_floor']:.3f}."
+    )
+    report.figures(_compared(sample, "signal region"))
+
+
+def _compared(sample: Closure, place: str) -> list[Picture]:
+    """Each feature of real and sampled background."""
+    figures = []
+    for i, name in enumerate(sample.real.names):
+        low, high = np.quantile(sample.real.features[:, i], (0.001, 0.999))
+        figure = plots.comparison(
+            sample.real.features[:, i],
+            {"sampled": sample.drawn.features[:, i]},
+            bins=np.linspace(low, high, 41),
+            label=name,
+            reference_name=place,
+            ylabel="fraction of events",
+            ratio_range=(0.5, 1.5),
+        )
+        figures.append(Picture(figure, title=f"{name}.", alt=f"{name} of real and sampled background, {place}"))
+    return figures
 
 
 def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[str, Any]) -> None:

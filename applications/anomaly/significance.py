@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 
 def counting(observed: int, expected: float, error: float = 0.0) -> dict[str, float]:
@@ -27,11 +27,16 @@ def counting(observed: int, expected: float, error: float = 0.0) -> dict[str, fl
     """
     from scipy.stats import norm
 
+    z = deviation(observed, expected, error)
+    return {"significance": z, "p_value": float(norm.sf(z))}
+
+
+def deviation(observed: float, expected: float, error: float = 0.0) -> float:
+    """The significance Z of `counting` alone."""
     n, b, s2 = float(observed), float(expected), float(error) ** 2
     if s2 < 1e-12 * b:
-        square = 2.0 * ((n * np.log(n / b) if n > 0 else 0.0) - n + b)
+        square = 2.0 * ((n * math.log(n / b) if n > 0 else 0.0) - n + b)
     else:
-        first = n * np.log(n * (b + s2) / (b * b + n * s2)) if n > 0 else 0.0
-        square = 2.0 * (first - b * b / s2 * np.log1p(s2 * (n - b) / (b * (b + s2))))
-    z = float(np.sign(n - b) * np.sqrt(max(square, 0.0)))
-    return {"significance": z, "p_value": float(norm.sf(z))}
+        first = n * math.log(n * (b + s2) / (b * b + n * s2)) if n > 0 else 0.0
+        square = 2.0 * (first - b * b / s2 * math.log1p(s2 * (n - b) / (b * (b + s2))))
+    return math.copysign(math.sqrt(max(square, 0.0)), n - b) if n != b else 0.0

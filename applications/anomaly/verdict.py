@@ -1,97 +1,18 @@
-"""Whether a search can be believed: closure of the background in the sidebands, sculpting, and the count of the signal region."""
+"""Whether a search can be believed: sculpting, the bump hunt after each cut, and the count of the signal region without a fit."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepflows.applications.anomaly.bumphunt import BumpHunt, Window
+from hepflows.applications.anomaly.closure import Closure
 from hepflows.applications.anomaly.config import VerdictConfig
 from hepflows.applications.anomaly.events import Array, Events
-from hepflows.applications.anomaly.kfold import Ensemble
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.applications.anomaly.significance import counting
 from hepflows.errors import DataError, TrainingError
-from hepflows.metrics import ClassifierProtocol, classifier_test
-from hepflows.training.loop import Progress
-from hepflows.training.seeding import derive, numpy_generator
-
-CLOSURE = ClassifierProtocol(
-    "anomaly-closure",
-    hidden=(128, 128),
-    inputs="robust",
-    epochs=20,
-    batch_size=512,
-    select="auc",
-    calibration_clip=None,
-)
-"""The classifier that compares sampled with real background in the sidebands."""
-
-
-@dataclass(frozen=True)
-class Closure:
-    """Real events of the sidebands, and as many drawn at the same resonant variable by flows that have not seen them.
-
-    Args:
-        real, drawn: (n,) events, row by row of one resonant variable.
-        real_scores, drawn_scores: (n,) by the same models.
-    """
-
-    real: Events
-    drawn: Events
-    real_scores: Array
-    drawn_scores: Array
-
-
-def close(events: Events, regions: Regions, ensemble: Ensemble, most: int, seed: int) -> Closure | None:
-    """Draw background in the sidebands; None where the method has no density."""
-    if not ensemble.methods[0].samples:
-        return None
-    rows = np.flatnonzero(regions.sidebands(events.resonance))
-    rows = numpy_generator(seed, "closure").permutation(rows)[:most]
-    real, fold = events[rows], ensemble.folds(events)[rows]
-    features, scores = np.empty_like(real.features), np.empty((2, len(rows)))
-    for index, method in enumerate(ensemble.methods):
-        of = np.flatnonzero(fold == index)
-        if len(of):
-            m, part = real.resonance[of], derive(seed, "closure", index)
-            drawn = method.sample_background(len(of), seed=part, resonance=m)
-            features[of] = drawn.features
-            scores[0, of] = method.scale(method.score(real[of]))
-            scores[1, of] = method.scale(method.score(drawn))
-    return Closure(real, Events(real.resonance, features, real.names, real.resonance_name), *scores)
-
-
-def closure_test(
-    sample: Closure, config: VerdictConfig, *, seed: int, progress: Progress | None = None
-) -> dict[str, Any]:
-    """AUC of a classifier between sampled and real background in the sidebands, with its floor; 0.5 is perfect.
-
-    The classifier sees the features and the resonant variable. The floor is the same test between two halves of the real events.
-    """
-    half = len(sample.real) // 2
-    real, drawn = (np.column_stack([one.features, one.resonance]) for one in (sample.real, sample.drawn))
-    # one half of the real events against samples at the places of the other, so that the resonant variables are independent
-    found = classifier_test(
-        drawn[half : 2 * half],
-        real[:half],
-        floor_reference=real[half : 2 * half],
-        protocol=CLOSURE,
-        repeats=config.closure_repeats,
-        seed=derive(seed, "closure test"),
-        progress=progress,
-    ).to_dict()
-    return {
-        "auc_sideband": found["auc"],
-        "auc_sideband_std": found["auc_std"],
-        "auc_sideband_floor": found["auc_floor"],
-        "auc_sideband_floor_std": found["auc_floor_std"],
-        "auc_sideband_power": found["power_auc"],
-        "n_sideband_test": half,
-    }
+from hepflows.training.seeding import derive
 
 
 def sculpting(m: Array, passed: NDArray[np.bool_], regions: Regions, bins: int = 20) -> dict[str, float | int | None]:
@@ -150,7 +71,7 @@ def hunted(
     scores: Array, events: Events, regions: Regions, config: VerdictConfig, *, seed: int
 ) -> list[tuple[float, Window | str]]:
     """The bump hunt after each cut: what it found, or why it could not be done, by background efficiency."""
-    hunt = BumpHunt(config.function, config.bins, config.scale, config.toys)
+    hunt = BumpHunt(config.function, config.bins, config.scale, config.toys, config.likelihood)
     found: list[tuple[float, Window | str]] = []
     for efficiency in config.efficiencies:
         m = events.resonance[scores >= -np.log10(efficiency)]

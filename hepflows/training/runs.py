@@ -25,6 +25,7 @@ FILES = (
     "manifest.json", "config.yaml", "model.safetensors", "regression.safetensors", "metrics.json", "history.csv", "report.html",
     "generated.hdf5", "generated.root", "scores.hdf5", "posterior.hdf5", "timing.json", "checkpoint_*.safetensors",
     "result.json", "events.hdf5", "events.root", "events.lhe", "events.lhe.gz", "journal.bin",
+    "workspace_*.json",
 )  # fmt: skip
 """What a run writes, and all that `overwrite` ever removes."""
 

@@ -45,19 +45,26 @@ class Shape:
             raise ConfigError(message)
 
     def design(self, edges: Array) -> Array:
-        """(B, P) columns g of the bins between (B + 1,) edges.
+        """(B, P) columns g of the bins between (B + 1,) edges, at their middles.
 
         Raises:
             DataError: the spectrum reaches beyond the scale.
         """
-        m = 0.5 * (edges[1:] + edges[:-1])
+        return self.columns(0.5 * (edges[1:] + edges[:-1]), edges[0], edges[-1])
+
+    def columns(self, m: Array, low: float, high: float) -> Array:
+        """(n, P) columns g at (n,) values of the resonant variable, of a spectrum from ``low`` to ``high``.
+
+        Raises:
+            DataError: the spectrum reaches beyond the scale.
+        """
         if self.family == "exponential":
-            t = (2 * m - edges[0] - edges[-1]) / (edges[-1] - edges[0])
+            t = (2 * m - low - high) / (high - low)
             return np.asarray(np.polynomial.legendre.legvander(t, self.parameters - 1), dtype=np.float64)
-        if not 0 < edges[0] < edges[-1] < self.scale:
+        if not 0 < low < high < self.scale:
             message = (
-                f"the dijet function needs a spectrum between 0 and its scale {self.scale:g}, and this one goes from {edges[0]:g} to "
-                f"{edges[-1]:g}: set the scale to the collision energy in the unit of the data, or use exponential"
+                f"the dijet function needs a spectrum between 0 and its scale {self.scale:g}, and this one goes from {low:g} to "
+                f"{high:g}: set the scale to the collision energy in the unit of the data, or use exponential"
             )
             raise DataError(message)
         log = np.log(m / self.scale)

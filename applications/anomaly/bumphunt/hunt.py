@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from hepflows.applications.anomaly.bumphunt.fits import Fit
 from hepflows.applications.anomaly.bumphunt.functions import Shape
-from hepflows.applications.anomaly.bumphunt.likelihood import Fit, fit
 from hepflows.applications.anomaly.bumphunt.limits import upper_limit
 from hepflows.applications.anomaly.bumphunt.order import choose
 from hepflows.applications.anomaly.bumphunt.spectrum import Spectrum
+from hepflows.applications.anomaly.bumphunt.unbinned import Points
 from hepflows.applications.anomaly.events import Array
 from hepflows.applications.anomaly.regions import Regions
-from hepflows.errors import HepflowsError
+from hepflows.errors import ConfigError, DataError, HepflowsError
 from hepflows.training.seeding import numpy_generator
+
+LIKELIHOODS = ("binned", "unbinned")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Window:
         p_value: one-sided, of the normal distribution.
         p_toys: the same from pseudo-experiments, with :math:`(k + 1) / (n + 1)`; None without any.
         limit: 95 % CLs upper limit on the signal events in the window.
-        shape: the function that the F-tests chose.
+        shape: the function that the tests chose.
         sideband_p_value: of the fit of the sidebands.
         tried: the functions that were compared.
         spectrum: the data.
@@ -75,6 +78,10 @@ class BumpHunt:
         bins: bins over the range.
         scale: of ``dijet``, the collision energy in the unit of the data.
         toys: pseudo-experiments of each window and of a scan; none where zero.
+        likelihood: "binned", or "unbinned": of every event beside the window, see `hepflows.applications.anomaly.bumphunt.unbinned`.
+
+    Raises:
+        ConfigError: an unknown likelihood.
 
     Example:
         >>> m = 2.0 + np.random.default_rng(0).exponential(0.7, 20_000)
@@ -87,6 +94,18 @@ class BumpHunt:
     bins: int = 40
     scale: float = 13.0
     toys: int = 0
+    likelihood: str = "binned"
+
+    def __post_init__(self) -> None:
+        if self.likelihood not in LIKELIHOODS:
+            message = f"there is no likelihood {self.likelihood!r}: choose {' or '.join(LIKELIHOODS)}"
+            raise ConfigError(message)
+
+    def sample(self, m: Array, regions: Regions) -> Spectrum:
+        """Events of (n,) values as a spectrum of this likelihood."""
+        if self.likelihood == "binned":
+            return Spectrum.of(m, regions, bins=self.bins)
+        return Points.at(m, regions, self.family, bins=self.bins, scale=self.scale)
 
     def test(self, m: Array, regions: Regions, *, seed: int = 0) -> Window:
         """Fit the sidebands, count the window.
@@ -102,12 +121,12 @@ class BumpHunt:
         """
         from scipy.stats import norm
 
-        spectrum = Spectrum.of(m, regions, bins=self.bins)
+        spectrum = self.sample(m, regions)
         free, tried = choose(spectrum, regions, self.family, self.scale)
         z, none = signed(spectrum, regions, free)
         return Window(
             regions,
-            int(spectrum.counts[spectrum.inside(regions)].sum()),
+            int(spectrum.observed(regions)),
             free.window,
             free.window_std,
             z,
@@ -131,38 +150,37 @@ class BumpHunt:
         found = [self.test(m, one, seed=seed) for one in windows]
         if not self.toys:
             return found, None
-        best = max(one.significance for one in found)
-        whole = [Spectrum.of(m, one.regions, bins=self.bins) for one in found]
-        none = [
-            signed(one, window.regions, fit(one, window.regions, window.shape))[1]
-            for one, window in zip(whole, found, strict=True)
-        ]
-        finest = none[int(np.argmax([one.significance for one in found]))]
-        source = whole[int(np.argmax([one.significance for one in found]))]
+        best = max(found, key=lambda one: one.significance)
+        source = self.sample(m, best.regions)
+        none = source.fitted(best.regions, best.shape, 0.0)
         rng = numpy_generator(seed, "scan")
         above = 0
         for _ in range(self.toys):
-            counts = rng.poisson(finest.background)
+            counts = rng.poisson(none.background)
             drawn = np.repeat(source.edges[:-1], counts) + rng.random(int(counts.sum())) * np.diff(source.edges)[0]
-            highest = max(_significance(drawn, window, self.bins) for window in found)
-            above += highest >= best
+            highest = max(self._significance(drawn, window) for window in found)
+            above += highest >= best.significance
         return found, (above + 1) / (self.toys + 1)
 
     def _toys(self, none: Fit, spectrum: Spectrum, regions: Regions, z: float, seed: int) -> float:
         rng = numpy_generator(seed, "toys", f"{regions.low:g}:{regions.high:g}")
         above = 0
         for _ in range(self.toys):
-            toy = spectrum.with_counts(rng.poisson(none.background).astype(np.float64))
-            above += _signed_or_zero(toy, regions, none.shape) >= z
+            above += _signed_or_zero(spectrum.drawn(none, regions, rng), regions, none.shape) >= z
         return (above + 1) / (self.toys + 1)
+
+    def _significance(self, m: Array, window: Window) -> float:
+        try:
+            return _signed_or_zero(self.sample(m, window.regions), window.regions, window.shape)
+        except DataError:
+            return 0.0  # nothing in the window
 
 
 def signed(spectrum: Spectrum, regions: Regions, free: Fit) -> tuple[float, Fit]:
     """The signed significance of a window, and the fit without a signal."""
-    none = fit(spectrum, regions, free.shape, signal=0.0)
-    observed = float(spectrum.counts[spectrum.inside(regions)].sum())
+    none = spectrum.fitted(regions, free.shape, 0.0)
     q = max(none.deviance - free.deviance, 0.0)
-    return float(np.sign(observed - free.window) * np.sqrt(q)), none
+    return float(np.sign(spectrum.observed(regions) - free.window) * np.sqrt(q)), none
 
 
 def sidak(p_value: float, windows: int) -> float:
@@ -174,13 +192,9 @@ def sidak(p_value: float, windows: int) -> float:
     return float(-np.expm1(windows * np.log1p(-p_value)))
 
 
-def _significance(m: Array, window: Window, bins: int) -> float:
-    return _signed_or_zero(Spectrum.of(m, window.regions, bins=bins), window.regions, window.shape)
-
-
 def _signed_or_zero(toy: Spectrum, regions: Regions, shape: Shape) -> float:
     """The significance of a pseudo-experiment; one that cannot be fitted has none."""
     try:
-        return signed(toy, regions, fit(toy, regions, shape))[0]
+        return signed(toy, regions, toy.fitted(regions, shape))[0]
     except HepflowsError:
         return 0.0

@@ -9,10 +9,11 @@ sidebands alone determine the background.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
+from hepflows.applications.anomaly.bumphunt.fits import Fit
 from hepflows.applications.anomaly.bumphunt.functions import Shape
 from hepflows.applications.anomaly.bumphunt.spectrum import Spectrum
 from hepflows.applications.anomaly.events import Array
@@ -20,36 +21,8 @@ from hepflows.applications.anomaly.regions import Regions
 from hepflows.errors import DataError, TrainingError
 
 _STEPS = 200
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted spectrum.
-
-    Args:
-        shape: the function.
-        signal: events of signal in the window that were assumed; None where they were free.
-        background: (B,) events of background expected in each bin.
-        window: events of background expected in the window.
-        window_std: error of the same.
-        deviance: see the module.
-        free: degrees of freedom.
-    """
-
-    shape: Shape
-    signal: float | None
-    background: Array
-    window: float
-    window_std: float
-    deviance: float
-    free: int
-
-    @property
-    def p_value(self) -> float:
-        """Of the deviance as a chi-square: small where the function does not describe the data."""
-        from scipy.stats import chi2
-
-        return float(chi2.sf(self.deviance, self.free))
+State = tuple[float, Array, Array]
+"""-2 ln L, the gradient of ln L, and the information."""
 
 
 def fit(spectrum: Spectrum, regions: Regions, shape: Shape, signal: float | None = None) -> Fit:
@@ -88,53 +61,76 @@ def fit(spectrum: Spectrum, regions: Regions, shape: Shape, signal: float | None
         )
         raise DataError(message)
     # an orthogonal basis on the sidebands: high powers are nearly parallel
-    basis = np.linalg.solve(np.linalg.qr(design[~inside])[1].T, design.T).T
+    turn = np.linalg.qr(design[~inside])[1]
+    basis = np.linalg.solve(turn.T, design.T).T
     start = np.linalg.lstsq(basis[~inside], np.log(spectrum.counts[~inside] + 0.5), rcond=None)[0]
     p, information = _maximum(basis, groups, offset, n, start)
-    background = _exp(basis @ p)
+    background = exponential(basis @ p)
     gradient = background[inside] @ basis[inside]
+    height = deviance(n, offset + groups @ background)
     return Fit(
         shape,
         signal,
+        np.linalg.solve(turn, p),
         background,
         float(background[inside].sum()),
         float(np.sqrt(gradient @ np.linalg.solve(information, gradient))),
-        _deviance(n, offset + groups @ background),
+        height,
         len(n) - shape.parameters,
+        height,
     )
 
 
 def _maximum(basis: Array, groups: Array, offset: Array, n: Array, p: Array) -> tuple[Array, Array]:
-    """Fisher scoring, with halved steps where one does not rise; returns the parameters and the information."""
-    b = _exp(basis @ p)
-    height = _deviance(n, offset + groups @ b)
-    for _ in range(_STEPS):
+    """Parameters of the largest likelihood, and the information there."""
+
+    def at(p: Array) -> State:
+        b = exponential(basis @ p)
         mean = offset + groups @ b
         slope = groups @ (b[:, None] * basis)
-        gradient = slope.T @ (n / mean - 1.0)
-        information = slope.T @ (slope / mean[:, None])
+        return deviance(n, mean), slope.T @ (n / mean - 1.0), slope.T @ (slope / mean[:, None])
+
+    return climbed(at, p)
+
+
+def climbed(at: Callable[[Array], State], p: Array) -> tuple[Array, Array]:
+    """Fisher scoring, with halved steps where one does not rise.
+
+    Args:
+        at: -2 ln L, the gradient of ln L and the information, (P, P), of (P,) parameters.
+        p: first parameters.
+
+    Returns:
+        The parameters of the largest likelihood, and the information there.
+
+    Raises:
+        TrainingError: it does not converge.
+    """
+    height, gradient, information = at(p)
+    for _ in range(_STEPS):
         step = np.linalg.solve(information + 1e-12 * np.trace(information) * np.eye(len(p)), gradient)
         if gradient @ step < 1e-10:
             return p, information
         for halvings in range(40):
             trial = p + step * 0.5**halvings
-            b = _exp(basis @ trial)
-            found = _deviance(n, offset + groups @ b)
-            if found < height:
+            found = at(trial)
+            if found[0] < height:
                 break
         else:
             return p, information  # no better to the last digit
-        p, height = trial, found
+        p, (height, gradient, information) = trial, found
     message = "the fit of the spectrum does not converge: use a function of fewer parameters, or a looser cut"
     raise TrainingError(message)
 
 
-def _deviance(n: Array, mean: Array) -> float:
+def deviance(n: Array, mean: Array) -> float:
+    """-2 ln L of Poisson counts over that of a perfect fit."""
     if (mean <= 0).any():
         return float("inf")
     logs = n * np.log(np.where(n > 0, n, 1.0) / mean)
     return 2.0 * float(np.sum(mean - n + np.where(n > 0, logs, 0.0)))
 
 
-def _exp(x: Array) -> Array:
+def exponential(x: Array) -> Array:
+    """The exponential function, kept from overflowing."""
     return np.asarray(np.exp(np.clip(x, -600.0, 600.0)), dtype=np.float64)

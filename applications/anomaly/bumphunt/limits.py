@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepflows.applications.anomaly.bumphunt.likelihood import Fit, fit
+from hepflows.applications.anomaly.bumphunt.fits import Fit
 from hepflows.applications.anomaly.bumphunt.spectrum import Spectrum
 from hepflows.applications.anomaly.regions import Regions
 
@@ -30,7 +30,7 @@ def upper_limit(spectrum: Spectrum, regions: Regions, free: Fit, *, level: float
     """
     from scipy.optimize import brentq
 
-    observed = float(spectrum.counts[spectrum.inside(regions)].sum())
+    observed = spectrum.observed(regions)
     estimate = max(observed - free.window, 0.0)
     at = Exclusion.of(spectrum, regions, free)
     width = float(np.sqrt(max(observed, 1.0) + free.window_std**2))
@@ -51,6 +51,7 @@ class Exclusion:
         asimov: the counts that background alone would give on average.
         estimate: the most likely signal, not negative.
         best: deviance of the same.
+        without: deviance of the average counts without a signal.
     """
 
     spectrum: Spectrum
@@ -59,23 +60,27 @@ class Exclusion:
     asimov: Spectrum
     estimate: float
     best: float
+    without: float
 
     @classmethod
     def of(cls, spectrum: Spectrum, regions: Regions, free: Fit) -> Exclusion:
         """From the fit of the sidebands."""
-        none = fit(spectrum, regions, free.shape, signal=0.0)
-        excess = float(spectrum.counts[spectrum.inside(regions)].sum()) - free.window
+        none = spectrum.fitted(regions, free.shape, 0.0)
+        excess = spectrum.observed(regions) - free.window
         # the signal cannot be negative: the best fit is then the one without
         best = free.deviance if excess > 0 else none.deviance
-        return cls(spectrum, regions, free, spectrum.with_counts(none.background), max(excess, 0.0), best)
+        asimov = spectrum.asimov(none, regions)
+        without = asimov.fitted(regions, free.shape, 0.0).deviance
+        return cls(spectrum, regions, free, asimov, max(excess, 0.0), best, without)
 
     def cls(self, signal: float) -> float:
         """CLs of a number of signal events in the window."""
         if signal <= self.estimate:
             q = 0.0
         else:
-            q = max(fit(self.spectrum, self.regions, self.free.shape, signal).deviance - self.best, 0.0)
-        return cls(q, max(fit(self.asimov, self.regions, self.free.shape, signal).deviance, 0.0))
+            q = max(self.spectrum.fitted(self.regions, self.free.shape, signal).deviance - self.best, 0.0)
+        asimov = self.asimov.fitted(self.regions, self.free.shape, signal).deviance - self.without
+        return cls(q, max(asimov, 0.0))
 
 
 def cls(q: float, q_asimov: float) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hepflows.applications.anomaly.bumphunt.fits import Fit
+from hepflows.applications.anomaly.bumphunt.functions import Shape
 from hepflows.applications.anomaly.events import Array
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.errors import DataError
@@ -57,6 +59,37 @@ class Spectrum:
     def with_counts(self, counts: Array) -> Spectrum:
         """The same bins with other counts."""
         return Spectrum(self.edges, counts)
+
+    def observed(self, regions: Regions) -> float:
+        """Events in the window."""
+        return float(self.counts[self.inside(regions)].sum())
+
+    def fitted(self, regions: Regions, shape: Shape, signal: float | None = None) -> Fit:
+        """The fit of a function, see `hepflows.applications.anomaly.bumphunt.likelihood.fit`."""
+        from hepflows.applications.anomaly.bumphunt.likelihood import fit
+
+        return fit(self, regions, shape, signal)
+
+    def asimov(self, fit: Fit, regions: Regions) -> Spectrum:
+        """What a fit expects on average, without a signal."""
+        return self.with_counts(fit.background)
+
+    def drawn(self, fit: Fit, regions: Regions, rng: np.random.Generator) -> Spectrum:
+        """A pseudo-experiment of a fit, without a signal."""
+        return self.with_counts(rng.poisson(fit.background).astype(np.float64))
+
+    def needless(self, fewer: Fit, more: Fit) -> float:
+        r"""The chance to gain as much from parameters without need, by an F-test.
+
+        .. math:: F = \frac{(D_1 - D_2) / (p_2 - p_1)}{D_2 / (n - p_2)}
+
+        with deviances D and p parameters in n bins.
+        """
+        from scipy.stats import f
+
+        extra = more.shape.parameters - fewer.shape.parameters
+        gain = (fewer.deviance - more.deviance) / extra
+        return float(f.sf(gain / (more.deviance / more.free), extra, more.free))
 
 
 def aligned(low: float, high: float, regions: Regions, bins: int) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from hepflows.errors import TrainingError
 from hepflows.training.seeding import derive
 
 _CHUNK = 50_000
+_BINS = 255
+"""scikit-learn's own number of bins of a feature."""
 _NODES = ("feature", "threshold", "left", "right", "value", "leaf")
 
 
@@ -37,6 +40,9 @@ class Trees:
         """
         from sklearn.ensemble import HistGradientBoostingClassifier
 
+        # binned once, for all members: scikit-learn would find weighted quantiles anew in each, which takes longer than its trees
+        edges = [_edges(column) for column in x.T]
+        codes = np.stack([np.searchsorted(one, column) for one, column in zip(edges, x.T, strict=True)], axis=1)
         self._forests = []
         for member in range(self.config.members):
             model = HistGradientBoostingClassifier(
@@ -48,10 +54,10 @@ class Trees:
                 n_iter_no_change=self.config.patience,
                 random_state=derive(seed, "member", member) % 2**32,
             )
-            model.fit(x, y, sample_weight=weights)
-            forest = _Forest.of(model)
-            probe = x[:: max(1, len(x) // 200)]
-            if not np.allclose(forest.log_odds(probe), model.decision_function(probe), rtol=1e-9, atol=1e-9):
+            model.fit(codes, y, sample_weight=weights)
+            forest = _Forest.of(model, edges)
+            probe = slice(None, None, max(1, len(x) // 200))
+            if not np.allclose(forest.log_odds(x[probe]), model.decision_function(codes[probe]), rtol=1e-9, atol=1e-9):
                 message = (
                     "this version of scikit-learn keeps its trees in another way: install the one in constraints.txt, "
                     "or use classifier.kind=network"
@@ -102,8 +108,8 @@ class _Forest:
         self.value, self.leaf, self.roots = value, leaf, roots
 
     @classmethod
-    def of(cls, model: Any) -> _Forest:
-        """The trees of a fitted scikit-learn model."""
+    def of(cls, model: Any, edges: Sequence[Array]) -> _Forest:
+        """The trees of a scikit-learn model that was fitted to the numbers of bins between (d,) edges of the features."""
         trees = [one.nodes for (one,) in model._predictors]
         roots = np.cumsum([0, *(len(nodes) for nodes in trees[:-1])])
         nodes = np.concatenate(trees)
@@ -111,7 +117,7 @@ class _Forest:
         return cls(
             float(np.ravel(model._baseline_prediction)[0]),
             nodes["feature_idx"].astype(np.int64),
-            nodes["num_threshold"].astype(np.float64),
+            _thresholds(nodes, edges),
             nodes["left"].astype(np.int64) + offset,
             nodes["right"].astype(np.int64) + offset,
             nodes["value"].astype(np.float64),
@@ -142,3 +148,22 @@ class _Forest:
                 node[rows] = np.where(below, self.left[at], self.right[at])
             total += self.value[node]
         return total
+
+
+def _edges(column: Array) -> Array:
+    """Increasing edges of bins of about equal counts: of the values themselves where they are few."""
+    values = np.unique(column)
+    if len(values) > _BINS:
+        values = np.unique(np.quantile(column, np.linspace(0, 1, _BINS + 1)[1:-1], method="lower"))
+        return np.asarray(values, dtype=np.float64)
+    return np.asarray(0.5 * (values[1:] + values[:-1]), dtype=np.float64)
+
+
+def _thresholds(nodes: NDArray[Any], edges: Sequence[Array]) -> Array:
+    """(K,) thresholds in units of the features: the number of a bin is at most k where the feature is at most edge k."""
+    feature, code = nodes["feature_idx"].astype(np.int64), np.floor(nodes["num_threshold"])
+    found = np.zeros(len(nodes))
+    for index, one in enumerate(edges):
+        at = (feature == index) & ~nodes["is_leaf"].astype(bool)
+        found[at] = one[np.minimum(code[at], len(one) - 1).astype(np.int64)]
+    return found

@@ -19,7 +19,6 @@ Jets = Mapping[str, Array]
 
 COLUMNS = tuple(f"{one}j{jet}" for jet in (1, 2) for one in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
 PER_GEV = {"GeV": 1.0, "TeV": 1e-3}
-RAW_COLUMNS = 2100
 
 
 def _pair_mass(jets: Jets) -> Array:
@@ -59,16 +58,11 @@ def has_jets(names: Collection[str]) -> bool:
     return set(COLUMNS) <= set(names)
 
 
-def is_raw(names: Collection[str]) -> bool:
-    """Whether a table holds raw particles, 700 x (pT, eta, phi), whose columns are numbers."""
-    return len(names) >= RAW_COLUMNS and "0" in names and str(RAW_COLUMNS - 1) in names
-
-
 def derive(name: str, columns: Mapping[str, NDArray[Any]], units: str) -> Array:
-    """One derived variable of each event.
+    """One variable of each event.
 
     Args:
-        name: a key of `DERIVED`.
+        name: a key of `DERIVED`, or one of `COLUMNS`.
         columns: {name: (n,)} those of `COLUMNS`, in GeV.
         units: "TeV" or "GeV", of the masses in return.
 
@@ -78,6 +72,8 @@ def derive(name: str, columns: Mapping[str, NDArray[Any]], units: str) -> Array:
     [10.0]
     """
     scale = PER_GEV[units]
+    if name in COLUMNS:
+        return np.asarray(columns[name], dtype=np.float64) * (1.0 if name.startswith("tau") else scale)
     jets = {
         kind: np.stack([np.asarray(columns[f"{kind}j{jet}"], dtype=np.float64) for jet in (1, 2)])
         * (1.0 if kind.startswith("tau") else scale)

@@ -22,6 +22,7 @@ from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import derive, numpy_generator
 
 _QUANTILES = np.linspace(0.0, 1.0, 2001)
+_FEWEST_NULL = 20_000
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,11 @@ class Method(ABC):
         features = self.density("density").sample(resonance, seed=derive(seed, "features"))
         return Events(resonance, features, self.names, self.resonance_name)
 
+    def sample_null(self, events: int, task: Task) -> Events:
+        """Background whose scores make the scale: ten for each of the events of the signal region, as far as `SearchConfig` allows."""
+        n = min(self.config.null_events, max(_FEWEST_NULL, 10 * events))
+        return self.sample_background(n, seed=derive(task.seed, "null"))
+
     def density(self, name: str) -> Density:
         """A part that is a density."""
         part = self.parts[name]
@@ -141,13 +147,14 @@ class Method(ABC):
         assert not isinstance(part, Density)
         return part
 
-    def fit_density(self, name: str, events: Events, task: Task) -> None:
-        """Fit one of the densities to events."""
+    def fit_density(self, name: str, events: Events, task: Task, *, start: Density | None = None) -> None:
+        """Fit one of the densities to events, from the weights of another where one is given."""
         self.histories[name] = self.density(name).fit(
             events.features,
             events.resonance,
             events.weight,
             seed=derive(task.seed, name),
+            start=start,
             checkpoint=task.checkpoint(name),
             progress=task.progress,
         )

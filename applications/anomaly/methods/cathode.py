@@ -42,7 +42,7 @@ class Cathode(Method):
         n = round(self.config.oversampling * len(signal))
         drawn = self.sample_background(n, seed=derive(task.seed, "samples"))
         self.classify(self.inputs(signal), self.inputs(drawn), task, (signal.weights, np.ones(n)))
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        return self.sample_null(len(signal), task)
 
     def inputs(self, events: Events) -> Array:
         """(n, d) what the classifier sees: the features, within the range of the sidebands."""
@@ -72,4 +72,4 @@ class LaCathode(Cathode):
         n = round(self.config.oversampling * len(signal))
         normal = numpy_generator(task.seed, "latents").standard_normal((n, signal.features.shape[1]))
         self.classify(self.inputs(signal), normal, task, (signal.weights, np.ones(n)))
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        return self.sample_null(len(signal), task)

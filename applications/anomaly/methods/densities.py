@@ -21,21 +21,29 @@ from hepflows.training.seeding import derive
 
 
 class Anode(Method):
-    r"""ANODE (arXiv:2001.04990): :math:`\log p_\mathrm{signal\ region}(x|m) - \log p_\mathrm{sidebands}(x|m)`, two flows."""
+    r"""ANODE (arXiv:2001.04990): :math:`\log p_\mathrm{signal\ region}(x|m) - \log p_\mathrm{sidebands}(x|m)`, two flows.
+
+    The inner flow starts as the outer one, unless ``inner_start`` says otherwise: what both would have to learn from few events, the
+    background, is then the same in both, and cancels in the ratio.
+    """
 
     name = "anode"
     samples = True
 
     def _build(self, features: int) -> dict[str, Density | classifiers.Classifier]:
+        inner = self.config.inner
+        if self.config.inner_start == "density":
+            inner = self.config.density.model_copy(update={"training": inner.training, "validation": inner.validation})
         return {
             "density": Density(features, self.config.density, seed=0),
-            "inner": Density(features, self.config.inner, seed=1),
+            "inner": Density(features, inner, seed=1),
         }
 
     def _learn(self, signal: Events, sidebands: Events, task: Task) -> Events:
         self.fit_density("density", sidebands, task)
-        self.fit_density("inner", signal, task)
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        start = self.density("density") if self.config.inner_start == "density" else None
+        self.fit_density("inner", signal, task, start=start)
+        return self.sample_null(len(signal), task)
 
     def score(self, events: Events) -> Array:
         """(n,) log ratio of the densities; outside of the signal region the inner one is extrapolated."""
@@ -56,6 +64,13 @@ class RAnode(Anode):
     def __init__(self, config: SearchConfig | None = None) -> None:
         super().__init__(config)
         self.fraction = self.config.signal.fraction
+
+    def _build(self, features: int) -> dict[str, Density | classifiers.Classifier]:
+        # a signal does not look like background: its flow starts anew
+        return {
+            "density": Density(features, self.config.density, seed=0),
+            "inner": Density(features, self.config.inner, seed=1),
+        }
 
     def _learn(self, signal: Events, sidebands: Events, task: Task) -> Events:
         self.fit_density("density", sidebands, task)
@@ -79,7 +94,7 @@ class RAnode(Anode):
             progress=task.progress,
         )
         self.fraction = float(torch.sigmoid(objective.logit.detach()))
-        return self.sample_background(self.config.null_events, seed=derive(task.seed, "null"))
+        return self.sample_null(len(signal), task)
 
     def sample_signal(self, n: int, *, seed: int) -> Events:
         """Draw n events of what was found: the learnt density of the signal."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from hepflows.errors import DataError
 from hepflows.io import Field, writer
+from hepflows.io.columns.entries import parse
 
 __all__ = ["SUFFIXES", "Columns", "find", "open_columns", "write_columns"]
 
@@ -47,6 +48,14 @@ class Columns(Protocol):
     @property
     def unread(self) -> Mapping[str, str]:
         """Other columns and why they are not read, such as "holds objects"."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has, where that is known before they are read."""
+
+    @property
+    def jagged(self) -> Collection[str]:
+        """Columns of several numbers a row, one entry of which can be asked for, see `hepflows.io.columns.entries`."""
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -108,6 +117,17 @@ def find(path: str | os.PathLike[str], table: Columns, names: Sequence[str]) -> 
         DataError: one is missing, or is not read.
     """
     for name in names:
+        entry = None if name in table.names else parse(name)
+        if entry is not None and set(entry.branches) <= set(table.jagged):
+            continue
+        if entry is not None:
+            odd = next(one for one in entry.branches if one not in table.jagged)
+            shown = ", ".join(list(table.jagged)[:12]) or "none"
+            message = f"{path} has no column {odd!r} with several numbers a row, as {name!r} asks for (of those it has: {shown})"
+            raise DataError(message)
+        if name in table.jagged:
+            message = f"{path}: the column {name!r} has several numbers a row: say which one, for example {name}[0]"
+            raise DataError(message)
         if name in table.unread:
             message = f"{path}: the column {name!r} {table.unread[name]}: store it as plain numbers"
             raise DataError(message)

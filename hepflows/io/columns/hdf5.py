@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,8 @@ class _Place:
 
 class Columns:
     """The columns of a group; made by :func:`opened`."""
+
+    jagged: Collection[str] = ()
 
     def __init__(self, path: Path, group: Any) -> None:
         self._path = path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Columns:
     """An open Parquet file."""
 
     attributes: Mapping[str, str] = {}
+    jagged: Collection[str] = ()
 
     def __init__(self, path: Path, file: Any, arrow: Any) -> None:
         self._path, self._file, self._arrow = path, file, arrow
@@ -44,7 +45,8 @@ class Columns:
         numbers = [one for one in fields if types.is_integer(one.type) or types.is_floating(one.type)]
         self.names = tuple(one.name for one in numbers)
         self.unread = {one.name: f"has the type {one.type}" for one in fields if one not in numbers}
-        if file.metadata.num_rows == 0:
+        self.rows = int(file.metadata.num_rows)
+        if self.rows == 0:
             message = f"{path} has no rows: give a file with data"
             raise DataError(message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -36,6 +36,8 @@ class Columns:
     """An open CSV file; every column is float64."""
 
     unread: Mapping[str, str] = {}
+    jagged: Collection[str] = ()
+    rows: int | None = None
     attributes: Mapping[str, str] = {}
 
     def __init__(self, path: Path, file: IO[str]) -> None:

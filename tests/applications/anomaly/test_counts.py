@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import kstest
 
 from hepflows.applications.anomaly import Events, Regions
-from hepflows.applications.anomaly.verdict import Closure, counted
+from hepflows.applications.anomaly.closure import Closure
+from hepflows.applications.anomaly.verdict import counted
 
 REGIONS = Regions(3.3, 3.7)
 RNG = np.random.default_rng(13)

@@ -56,13 +56,6 @@ def test_units_are_asked_for_where_masses_are_made(tmp_path: Path) -> None:
         read_events(tmp_path / "f.h5", Selection("mJJ", ("mJ1",)))
 
 
-def test_raw_particles_are_explained(tmp_path: Path) -> None:
-    columns = {i: np.zeros(3) for i in range(2101)}
-    write_frame(tmp_path / "raw.h5", "df", columns, [list(columns)])
-    with pytest.raises(DataError, match="raw particles of the LHC Olympics"):
-        read_events(tmp_path / "raw.h5", Selection("mJJ", ("mJ1",), units="TeV"))
-
-
 @pytest.mark.parametrize("suffix", [".hdf5", ".root", ".csv"])
 def test_chunks_change_nothing(tmp_path: Path, suffix: str) -> None:
     m, x, weight = RNG.normal(3, 1, N), RNG.normal(size=N), RNG.uniform(size=N)

@@ -147,7 +147,7 @@ def test_resonant_variables_are_drawn_within_the_window() -> None:
 
 @pytest.mark.parametrize("kind", ["trees", "network"])
 def test_log_odds_are_those_of_the_densities(kind: str) -> None:
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(2)
     x, y = np.r_[rng.normal(0, 1, (6000, 1)), rng.normal(1, 1, (2000, 1))], np.repeat([0, 1], [6000, 2000])
     order = rng.permutation(len(y))
     found = build(ClassifierConfig(kind=kind, members=4, epochs=8, averaged=3, batch_size=128))
@@ -165,11 +165,19 @@ def test_trees_kept_as_arrays_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(size=(3000, 3))
     y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
-    model = HistGradientBoostingClassifier(max_iter=20, random_state=0).fit(x, y)
-    fresh = rng.normal(size=(1000, 3))
-    np.testing.assert_allclose(
-        trees._Forest.of(model).log_odds(fresh), model.decision_function(fresh), rtol=1e-10, atol=1e-12
-    )
+    x[:, 2] = rng.integers(0, 5, 3000)  # fewer values than bins
+    edges = [trees._edges(column) for column in x.T]
+    assert [len(one) for one in edges] == [254, 254, 4]
+
+    def codes(values: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [(column[:, None] > one).sum(axis=1) for one, column in zip(edges, values.T, strict=True)], axis=1
+        )
+
+    model = HistGradientBoostingClassifier(max_iter=20, random_state=0).fit(codes(x), y)
+    fresh = np.concatenate([rng.normal(size=(1000, 3)), x[:200], [[1e9, -1e9, 7.0]]])
+    found = trees._Forest.of(model, edges).log_odds(fresh)
+    np.testing.assert_allclose(found, model.decision_function(codes(fresh)), rtol=1e-10, atol=1e-12)
 
 
 def test_folds_are_equal_parts_that_follow_the_seed() -> None:
@@ -243,3 +251,21 @@ def test_what_cannot_be_configured() -> None:
         load_config("default", ["density"])
     with pytest.raises(ConfigError, match="between 0 and 1"):
         load_config("default", ["verdict.efficiencies=[2]"])
+
+
+def test_the_inner_flow_of_anode_starts_as_the_outer_one(events: Any, test_events: Any) -> None:
+    fitted = Density(4, DensityConfig(blocks=2, hidden=[32, 32], training={"epochs": 2}), seed=0)
+    fitted.fit(events.features, events.resonance, seed=1)
+    other = Density(4, DensityConfig(blocks=2, hidden=[32, 32], training={"epochs": 1, "learning_rate": 1e-12}), seed=5)
+    other.fit(events.features[:500], events.resonance[:500], seed=2, start=fitted)
+    x, m = test_events.features[:50], test_events.resonance[:50]
+    np.testing.assert_allclose(other.log_prob(x, m), fitted.log_prob(x, m), atol=1e-4)
+    found = {}
+    for start in ("density", "fresh"):
+        method = Anode(config("anode", f"inner_start={start}")).fit(events, REGIONS, seed=1)
+        found[start] = auc(method.score(test_events), test_events.label)
+        again = Anode(config("anode", f"inner_start={start}"))
+        again.restore(*method.state())
+        np.testing.assert_array_equal(again.score(test_events), method.score(test_events))
+    assert found["density"] > 0.8
+    assert found["density"] > found["fresh"]  # after as few epochs

@@ -107,7 +107,7 @@ def test_branches_that_are_no_numbers_are_named(tmp_path: Path) -> None:
         tree.extend({"m": np.arange(2.0), "jets": ak.Array([[1.0], [2.0, 3.0]])})
     with open_columns(path) as table:
         assert "m" in table.names
-        assert "jets" in table.unread
+        assert table.jagged == ("jets",)
 
 
 @pytest.mark.parametrize(
