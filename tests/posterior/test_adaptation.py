@@ -52,9 +52,9 @@ def test_density_of_the_kernels_is_normalised():
     grid = torch.cartesian_prod(axis, axis)
     assert float(kernels.log_prob(grid).exp().sum() * (axis[1] - axis[0]) ** 2) == pytest.approx(1.0, abs=1e-3)
     draws = kernels.draw(40_000, torch.Generator().manual_seed(2))
-    inside = (draws.abs() < 1).all(1).double().mean()
-    cell = kernels.log_prob(grid[(grid.abs() < 1).all(1)]).exp().sum() * (axis[1] - axis[0]) ** 2
-    assert abs(float(inside - cell)) < 0.02
+    inside = (draws.abs() < 1.05).all(1).double().mean()  # where the cells of the nodes up to 1.0 end
+    cell = kernels.log_prob(grid[(grid.abs() < 1.05).all(1)]).exp().sum() * (axis[1] - axis[0]) ** 2
+    assert abs(float(inside - cell)) < 0.01
 
 
 def test_nothing_to_find_is_one_sentence():
