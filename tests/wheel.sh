@@ -24,7 +24,7 @@ assert "site-packages" in hepflows.__file__, hepflows.__file__
 from hepflows.applications.calorimeter.published import datasets
 from hepflows.applications.calorimeter.simulate import detectors
 
-for application in ("anomaly", "calorimeter"):
+for application in ("airshower", "anomaly", "calorimeter", "neutrino"):
     names = presets(f"hepflows.applications.{application}")
     assert names, f"the wheel leaves out the presets of {application}"
 assert len(datasets()) == 7, datasets()
