@@ -14,7 +14,6 @@ from hepflows.report import plots
 from hepflows.report.calibration import coverage, ecdf_difference, rank_histograms
 from hepflows.report.corner import corner
 from hepflows.report.html import Card, Picture, Report, Tone
-from hepflows.report.nested import grouped_rows
 from hepflows.training.loop import History
 
 ENOUGH = 0.02
@@ -52,12 +51,7 @@ def write_report(
     with report.details("Losses"):
         shown = [plots.losses({"train": one.train, "validation": one.validation}) for one in histories.values()]
         report.figures([Picture(figure, alt="loss by epoch") for figure in shown])
-    with report.details("Command, versions, seeds, checksums"):
-        report.code(str(manifest["command"]))
-        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
-            if heading:
-                report.heading(heading)
-            report.table(["", ""], rows, columns="hc")
+    report.manifest(manifest)
     report.write(path)
 
 

@@ -19,7 +19,6 @@ from hepflows.applications.anomaly.report_text import cards, verdict
 from hepflows.applications.anomaly.sky import Sky
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
-from hepflows.report.nested import grouped_rows
 from hepflows.training.loop import History
 
 
@@ -263,9 +262,4 @@ def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[
                 for name, one in histories.items()
             ]
         )
-    with report.details("Command, versions, seeds, checksums"):
-        report.code(str(manifest["command"]))
-        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
-            if heading:
-                report.heading(heading)
-            report.table(["", ""], rows, columns="hc")
+    report.manifest(manifest)

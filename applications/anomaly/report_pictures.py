@@ -106,9 +106,15 @@ def sic(curve: Curve, *, truth: str) -> Figure:
     look = style.sample_style(0)
     axes.plot(curve.signal, curve.sic, label=truth, **look)
     axes.fill_between(curve.signal, curve.sic - error, curve.sic + error, color=look["color"], alpha=0.2, linewidth=0)
+    finish_sic(axes, float((curve.sic + error).max()))
+    return figure
+
+
+def finish_sic(axes: Axes, highest: float) -> None:
+    """The line of a random score, axes up to above ``highest``, and what the points of a SIC curve have in common."""
     grid = np.linspace(0, 1, 101)
     axes.plot(grid, np.sqrt(grid), color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1.0, label="random score")
-    top = max(1.5, 1.15 * float((curve.sic + error).max()))
+    top = max(1.5, 1.15 * highest)
     axes.set(
         xlim=(0, 1), ylim=(0, top), xlabel="signal efficiency", ylabel=r"SIC  $\varepsilon_S / \sqrt{\varepsilon_B}$"
     )
@@ -117,7 +123,6 @@ def sic(curve: Curve, *, truth: str) -> Figure:
         color=style.MUTED, fontsize=9.5,
     )  # fmt: skip
     style.legend_above(axes)
-    return figure
 
 
 @style.styled

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from hepflows.applications.anomaly import report_pictures
 from hepflows.applications.anomaly.data import Selection
 from hepflows.applications.anomaly.events import Array
-from hepflows.applications.anomaly.metrics import FEWEST_BACKGROUND
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.report import style
 from hepflows.report.html import Card, Picture, Report
@@ -94,15 +92,5 @@ def sic_band(band: Mapping[str, Array], *, truth: str) -> Figure:
     look = style.sample_style(0)
     axes.plot(band["signal"], band["median"], label=truth, **look)
     axes.fill_between(band["signal"], band["low"], band["high"], color=look["color"], alpha=0.25, linewidth=0)
-    grid = np.linspace(0, 1, 101)
-    axes.plot(grid, np.sqrt(grid), color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1.0, label="random score")
-    top = max(1.5, 1.15 * float(band["high"].max()))
-    axes.set(
-        xlim=(0, 1), ylim=(0, top), xlabel="signal efficiency", ylabel=r"SIC  $\varepsilon_S / \sqrt{\varepsilon_B}$"
-    )
-    axes.text(
-        0.97, 0.95, f"at least {FEWEST_BACKGROUND} background events", transform=axes.transAxes, ha="right", va="top",
-        color=style.MUTED, fontsize=9.5,
-    )  # fmt: skip
-    style.legend_above(axes)
+    report_pictures.finish_sic(axes, float(band["high"].max()))
     return figure

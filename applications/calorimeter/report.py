@@ -17,7 +17,6 @@ from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
-from hepflows.report.nested import grouped_rows
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -216,16 +215,7 @@ def _write_origin(report: Report, showers: Mapping[str, Showers], manifest: Mapp
         if sample.attributes:
             with report.details(f"What the file of {name} says about itself"):
                 report.table(["", ""], [[key, str(value)] for key, value in sample.attributes.items()], columns="ht")
-    if not manifest:
-        return
-    with report.details("Command, versions, seeds, checksums"):
-        if "command" in manifest:
-            report.code(str(manifest["command"]))
-        groups = grouped_rows({key: value for key, value in manifest.items() if key != "command"})
-        for heading, rows in groups.items():
-            if heading:
-                report.heading(heading)
-            report.table(["", ""], rows, columns="hc")
+    report.manifest(manifest)
 
 
 def _sample_row(name: str, sample: Showers) -> list[str]:

@@ -19,7 +19,6 @@ from hepflows.applications.integration.pictures import event_shapes
 from hepflows.applications.integration.result import IntegrationResult, with_error
 from hepflows.report import plots
 from hepflows.report.html import Card, Picture, Report, Tone
-from hepflows.report.nested import grouped_rows
 from hepflows.training.seeding import numpy_generator
 
 _COORDINATES = 8
@@ -235,15 +234,7 @@ def _write_origin(report: Report, result: IntegrationResult, manifest: Mapping[s
     report.section("How it was made")
     seconds = [[name, f"{value:.3g}"] for name, value in result.seconds.items()]
     report.table(["time", "seconds"], seconds)
-    if not manifest:
-        return
-    with report.details("Command, versions, seeds, checksums"):
-        if "command" in manifest:
-            report.code(str(manifest["command"]))
-        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
-            if heading:
-                report.heading(heading)
-            report.table(["", ""], rows, columns="hc")
+    report.manifest(manifest)
 
 
 def _sdev(result: IntegrationResult) -> float:

@@ -15,7 +15,6 @@ from hepflows.applications.neutrino.verdict import Judged
 from hepflows.report import calibration as plots_of
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
-from hepflows.report.nested import grouped_rows
 from hepflows.training.loop import History
 
 
@@ -158,9 +157,4 @@ def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[
                 for name, one in histories.items()
             ]
         )
-    with report.details("Command, versions, seeds, checksums"):
-        report.code(str(manifest["command"]))
-        for heading, rows in grouped_rows({key: value for key, value in manifest.items() if key != "command"}).items():
-            if heading:
-                report.heading(heading)
-            report.table(["", ""], rows, columns="hc")
+    report.manifest(manifest)

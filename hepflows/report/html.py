@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hepflows.errors import ShapeError
 from hepflows.io.atomic import replacing
+from hepflows.report.nested import grouped_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,6 +148,18 @@ class Report:
         self._blocks.append(f"{start}<summary>{escape(summary)}</summary>")
         yield
         self._blocks.append("</details>")
+
+    def manifest(self, values: Mapping[str, Any]) -> None:
+        """Write how a run was made, its ``command`` first, behind a line that opens on a click; nothing where there are no values."""
+        if not values:
+            return
+        with self.details("Command, versions, seeds, checksums"):
+            if "command" in values:
+                self.code(str(values["command"]))
+            for heading, rows in grouped_rows({key: one for key, one in values.items() if key != "command"}).items():
+                if heading:
+                    self.heading(heading)
+                self.table(["", ""], rows, columns="hc")
 
     def html(self) -> str:
         """The whole page."""
