@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from hepflows.errors import ConfigError, DataError, HepflowsError
+from hepflows.errors import ConfigError, DataError
 from hepflows.io import Array, Column, Contents, Field, Ragged, Refuse, checked_columns
 from hepflows.io.atomic import SteadyFile, replacing
-from hepflows.io.hdf5_faults import damaged, problem, reason, why_unreadable
+from hepflows.io.hdf5_faults import damage_told, opened, problem, reason
 
 __all__ = ["Reader", "Writer", "contents", "reading", "writing"]
 
@@ -33,13 +33,9 @@ def reading(path: Path, fields: Sequence[Field], *, refuse: Refuse | None = None
     Raises:
         DataError: not an HDF5 file, truncated, or a dataset is missing, of the wrong shape, type or length.
     """
-    with _opened(path) as file:
-        try:
+    with opened(path, rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS) as file:
+        with damage_told(path):
             reader = Reader(path, file, fields, refuse)
-        except HepflowsError:
-            raise
-        except Exception as error:  # h5py meets damage with OSError, RuntimeError, KeyError, TypeError, ...
-            raise DataError(damaged(path, error)) from error
         yield reader
 
 
@@ -49,11 +45,8 @@ def contents(path: Path) -> Contents:
     Raises:
         DataError: not an HDF5 file, or truncated.
     """
-    with _opened(path) as file:
-        try:
-            return Contents("dataset", {name: _shape(file, name) for name in file}, _attributes(file))
-        except Exception as error:
-            raise DataError(damaged(path, error)) from error
+    with opened(path, rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS) as file, damage_told(path):
+        return Contents("dataset", {name: _shape(file, name) for name in file}, _attributes(file))
 
 
 @contextlib.contextmanager
@@ -238,16 +231,6 @@ def _write_ragged(dataset: Any, rows: Ragged, start: int) -> None:
         space = dataset.id.get_space()
         space.select_hyperslab((start,), (len(rows),))
         dataset.id.write(h5py.h5s.create_simple((len(rows),)), space, objects)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS)
-    except OSError as error:
-        raise DataError(why_unreadable(path, error)) from error
-    with file:
-        yield file
 
 
 def _wide_cache(dataset: Any) -> int | None:

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from hepflows.errors import DataError, HepflowsError
 from hepflows.io import Field
 from hepflows.io.paths import describe_content
 
-__all__ = ["damaged", "problem", "reason", "why_unreadable"]
+__all__ = ["damage_told", "damaged", "opened", "problem", "reason", "why_unreadable"]
+
+
+@contextmanager
+def opened(path: Path, **cache: int) -> Iterator[Any]:
+    """Open a file to read, with settings of h5py's chunk cache.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    try:
+        file = h5py.File(path, "r", **cache)
+    except OSError as error:
+        raise DataError(why_unreadable(path, error)) from error
+    with file:
+        yield file
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever h5py raises inside into one sentence: it meets damage with OSError, RuntimeError, KeyError, TypeError, ...
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        yield
+    except HepflowsError:
+        raise
+    except Exception as error:
+        raise DataError(damaged(path, error)) from error
 
 
 def problem(dataset: Any, field: Field) -> str | None:

@@ -20,9 +20,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from hepflows.errors import DataError, HepflowsError, ShapeError
+from hepflows.errors import DataError, ShapeError
 from hepflows.io.atomic import SteadyFile, replacing
-from hepflows.io.hdf5_faults import damaged, why_unreadable
+from hepflows.io.hdf5_faults import damage_told, opened
 
 __all__ = ["reading", "writing"]
 
@@ -45,17 +45,9 @@ def reading(
     Raises:
         DataError: not an HDF5 file, no such group, or a dataset or field is missing, holds no numbers or has another length.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(why_unreadable(path, error)) from error
-    with file:
-        try:
+    with opened(path) as file:
+        with damage_told(path):
             reader = Reader(path, file, group, tables, optional)
-        except HepflowsError:
-            raise
-        except Exception as error:  # h5py meets damage with OSError, RuntimeError, KeyError, TypeError, ...
-            raise DataError(damaged(path, error)) from error
         yield reader
 
 
@@ -114,10 +106,8 @@ class Reader:
             rows = slice(start, min(start + chunk, self.rows))
             part: dict[str, Array] = {}
             for name, (dataset, fields) in self._tables.items():
-                try:
+                with damage_told(self._path):
                     values = dataset[rows]
-                except Exception as error:
-                    raise DataError(damaged(self._path, error)) from error
                 part |= {f"{name}.{one}": values[one] for one in fields} if fields else {name: values}
             yield part
 

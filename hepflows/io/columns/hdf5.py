@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 
 from hepflows.errors import DataError, HepflowsError
+from hepflows.io import hdf5_faults
 from hepflows.io.columns import Array
 from hepflows.io.columns.blosc import read_rows
-from hepflows.io.hdf5_faults import damaged, reason, why_unreadable
+from hepflows.io.hdf5_faults import damage_told, reason
 
 __all__ = ["Columns", "opened"]
 
@@ -28,17 +29,9 @@ def opened(path: Path, key: str | None) -> Iterator[Columns]:
     Raises:
         DataError: no HDF5 file, damaged, without the key, or with several frames and no key.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(why_unreadable(path, error)) from error
-    with file:
-        try:
+    with hdf5_faults.opened(path) as file:
+        with damage_told(path):
             columns = Columns(path, _group(path, file, key))
-        except HepflowsError:
-            raise
-        except Exception as error:  # h5py meets damage with OSError, RuntimeError, KeyError, ...
-            raise DataError(damaged(path, error)) from error
         yield columns
 
 
