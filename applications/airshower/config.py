@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hepflows.applications.airshower.prior import Prior
-from hepflows.errors import ConfigError
 from hepflows.posterior.config import PosteriorConfig
-from hepflows.training.presets import Section, read_preset
+from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.airshower"
 
@@ -101,11 +100,6 @@ def load_config(preset: str = "default", settings: list[str] | None = None) -> A
     """
     sections = "sections such as prior and posterior"
     values = read_preset(PACKAGE, preset, settings, example="universes=50000", sections=sections)
-    try:
-        config = AirshowerConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"preset {preset}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
-        raise ConfigError(message) from None
+    config = validated(AirshowerConfig, values, f"preset {preset}")
     config.prior.prior()
     return config

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hepflows.errors import ConfigError
 from hepflows.training.config import Count, TrainingConfig
-from hepflows.training.presets import Section, read_preset
+from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.anomaly"
 
@@ -170,12 +170,7 @@ def validate(values: dict[str, Any], where: str) -> SearchConfig:
     """
     from hepflows.applications.anomaly.methods import METHODS
 
-    try:
-        config = SearchConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
-        raise ConfigError(message) from None
+    config = validated(SearchConfig, values, where)
     if config.method not in METHODS:
         message = f"{where}: there is no method {config.method!r}: choose one of {', '.join(METHODS)}"
         raise ConfigError(message)

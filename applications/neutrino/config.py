@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hepflows.applications.neutrino.kinematics import W_MASS
 from hepflows.errors import ConfigError
 from hepflows.posterior.config import PosteriorConfig
 from hepflows.training.config import Count, TrainingConfig
-from hepflows.training.presets import Section, read_preset
+from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.neutrino"
 
@@ -130,12 +130,7 @@ def validate(values: dict[str, Any], where: str) -> NeutrinoConfig:
     Raises:
         ConfigError: a value that cannot be.
     """
-    try:
-        config = NeutrinoConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
-        raise ConfigError(message) from None
+    config = validated(NeutrinoConfig, values, where)
     if config.roots and config.leptons > 1:
         message = f"{where}: roots=true needs one lepton an event: the missing momentum of two neutrinos does not split"
         raise ConfigError(message)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hepflows.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -53,6 +55,30 @@ def read_preset(
                 raise ConfigError(message)
         section[name] = yaml.safe_load(text)
     return values
+
+
+def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
+    """A configuration from its values; the message names the first field that is wrong.
+
+    Args:
+        model: the configuration.
+        values: nested, as from `read_preset`.
+        where: they come from, for messages.
+
+    Raises:
+        ConfigError: a value that cannot be.
+
+    >>> class Cut(Section):
+    ...     least: float
+    >>> validated(Cut, {"least": 2}, "preset quick").least
+    2.0
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
+        raise ConfigError(message) from None
 
 
 def _read(package: str, preset: str, sections: str) -> dict[str, Any]:
