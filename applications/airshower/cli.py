@@ -9,6 +9,7 @@ import typer
 
 from hepflows import console
 from hepflows.launch import use_threads
+from hepflows.options import Overwrite, Resume, Seed, Threads
 
 if TYPE_CHECKING:
     from hepflows.applications.airshower.observations import Observation
@@ -19,10 +20,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
-Threads = Annotated[
-    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
-]
 Observations = Annotated[
     str, typer.Option(help="Counts: a file of `hepflows airshower observations`, or auger for the public data.")
 ]
@@ -49,10 +46,8 @@ def run(
         bool, typer.Option("--mcmc", help="Sample the observation with a Markov chain, too (emcee).")
     ] = False,
     seed: Seed = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:
     """Simulate universes, learn the posterior, check it, infer the sources and write a report.

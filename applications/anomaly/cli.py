@@ -11,6 +11,7 @@ import typer
 from hepflows import console
 from hepflows.applications.anomaly.simulate.command import simulate
 from hepflows.launch import use_threads
+from hepflows.options import Overwrite, Resume, Seed, Threads
 
 if TYPE_CHECKING:
     from hepflows.applications.anomaly.config import SearchConfig
@@ -22,10 +23,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
-Threads = Annotated[
-    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
-]
 
 Events = Annotated[Path, typer.Argument(help="Events: .h5, .hdf5, .root, .csv or .parquet.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
@@ -53,8 +50,6 @@ Jobs = Annotated[
     int | None,
     typer.Option(help="Folds at the same time, each in a process of one thread; all cores where not given.", min=1),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="File to write: .hdf5, .root, .csv or .parquet.", show_default=False)
 ]

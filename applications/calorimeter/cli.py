@@ -9,13 +9,14 @@ import typer
 
 from hepflows import console
 from hepflows.applications.calorimeter import file_commands
-from hepflows.applications.calorimeter.cli_evaluate import Seed, Threads, evaluate, timing
+from hepflows.applications.calorimeter.cli_evaluate import evaluate, timing
 from hepflows.applications.calorimeter.cli_export import export
 from hepflows.applications.calorimeter.cli_reweight import reweight
 from hepflows.applications.calorimeter.file_commands import Cells, Inputs
 from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
 from hepflows.launch import launched, use_threads
+from hepflows.options import Overwrite, Resume, Seed, Threads
 
 app = typer.Typer(
     help="Calorimeter showers: generate them and let a classifier judge.",
@@ -50,8 +51,6 @@ Teacher = Annotated[
     Path | None,
     typer.Option(help="Run of the teacher that a student (--preset student) learns from.", show_default=False),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 Memory = Annotated[
     float, typer.Option(help="GB of showers that may stay in memory; more are read from disk as needed.", min=0.0)
 ]

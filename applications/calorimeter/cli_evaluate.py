@@ -12,14 +12,10 @@ import typer
 from hepflows import console
 from hepflows.applications.calorimeter.file_commands import Cells
 from hepflows.launch import use_threads
+from hepflows.options import Seed, Threads
 
 if TYPE_CHECKING:
     from hepflows.applications.calorimeter.evaluation.context import Context
-
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
-Threads = Annotated[
-    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
-]
 
 
 def evaluate(

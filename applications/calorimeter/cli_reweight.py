@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from hepflows import console
-from hepflows.applications.calorimeter.cli_evaluate import Seed
 from hepflows.applications.calorimeter.file_commands import Cells, keep
 from hepflows.errors import ConfigError
+from hepflows.options import Seed
 
 
 def reweight(

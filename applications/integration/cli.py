@@ -12,6 +12,7 @@ from hepflows import console
 from hepflows.applications.integration.bounds_option import BoundsCommand
 from hepflows.errors import ConfigError
 from hepflows.launch import launched, use_threads
+from hepflows.options import Overwrite, Resume, Threads
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -108,13 +109,9 @@ def run(
             help="Let a classifier compare events of a built-in integrand with acceptance-rejection (minutes).",
         ),
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
-    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
 ) -> None:
     """Integrate a function, draw events, and write numbers, events and a report into a folder.
 

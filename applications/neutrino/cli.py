@@ -9,6 +9,7 @@ import typer
 
 from hepflows import console
 from hepflows.launch import use_threads
+from hepflows.options import Overwrite, Resume, Seed, Threads
 
 app = typer.Typer(
     help="Neutrino momenta in top-quark pairs: posteriors of each event, by a conditional flow.",
@@ -16,10 +17,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", min=0)]
-Threads = Annotated[
-    int | None, typer.Option(help="Processor threads; all cores where not given.", min=1, show_default=False)
-]
 EventFile = Annotated[Path, typer.Argument(help="Events: .h5 in the layout of nu-Flows, or .root.", show_default=False)]
 Columns = Annotated[
     str | None,
@@ -52,10 +49,8 @@ def run(
         ),
     ] = None,
     seed: Seed = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:
     """Train nu-Flow and the regression, judge them and the W-mass constraint on events that none has seen, write a report.
