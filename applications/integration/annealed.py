@@ -60,7 +60,7 @@ def annealed_points(evaluation: Evaluation, frame: CubeMap, seed: int) -> Draw:
     def draw(map_: FlowMap, n: int, i: int) -> Drawn:
         nonlocal step
         first = own(map_, n // TRIAL, i)
-        if _effective(first.weights) > 1 / COST:
+        if WeightTally.of(first.weights).effective_share > 1 / COST:
             return own(map_, n, i)
         rng = numpy_generator(seed, "annealed", i)
         particles = max(16, (n - n // TRIAL) // COST)
@@ -108,12 +108,6 @@ class _State:
         """The particles of ``other`` where ``taken``."""
         mine = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return _State(*(np.where(taken.reshape(-1, *(1,) * (old.ndim - 1)), new, old) for old, new in mine))
-
-
-def _effective(weights: Array) -> float:
-    tally = WeightTally()
-    tally.add(weights)
-    return tally.effective_share
 
 
 def _trajectory(

@@ -58,8 +58,7 @@ class FamilyIntegrator:
     def __init__(self, bounds: Bounds, parameters: Bounds, *, seed: int = 0) -> None:
         self.domain, self.parameters, self.seed = Domain(bounds), Domain(parameters), seed
         self._function: Function | None = None
-        self._vegas: VegasMap | None = None
-        self._flow: FlowMap | None = None
+        self._learned: tuple[VegasMap, FlowMap] | None = None
 
     def fit(
         self,
@@ -108,7 +107,7 @@ class FamilyIntegrator:
             return self._drawn(evaluation, vegas, map_, n, "flow", i)[0]
 
         train(flow, draw, int((1 - ADAPTATION) * neval / SHARE), self.seed, how, World())
-        self._function, self._vegas, self._flow = function, vegas, flow
+        self._function, self._learned = function, (vegas, flow)
         return self
 
     def _drawn(
@@ -136,9 +135,7 @@ class FamilyIntegrator:
             ConfigError: nothing was fitted yet.
             DomainError: the values lie outside the bounds of the parameters, or are not as many.
         """
-        if self._flow is None or self._vegas is None:
-            message = "nothing was fitted yet: fit the family to a function first, family.fit(f)"
-            raise ConfigError(message)
+        vegas, flow = self._maps()
         c = np.atleast_1d(np.asarray(values, dtype=np.float64))
         if c.shape != (self.parameters.features,):
             message = f"the family has {self.parameters.features} parameters, got values of shape {c.shape}"
@@ -148,7 +145,7 @@ class FamilyIntegrator:
             message = f"the parameters {c.tolist()} lie outside the bounds {list(self.parameters.bounds)} of the family"
             raise DomainError(message)
         integrator = FlowIntegrator(self.domain.bounds, seed=derive(self.seed, "at", c.tobytes().hex()))
-        integrator.adopt(Sampler(Composition([self._vegas, self._flow.at(_context(v)[0])])))
+        integrator.adopt(Sampler(Composition([vegas, flow.at(_context(v)[0])])))
         return integrator
 
     def __call__(self, values: Sequence[float], neval: int = 20_000, *, rtol: float | None = None) -> IntegrationResult:
@@ -198,11 +195,8 @@ class FamilyIntegrator:
         Raises:
             ConfigError: nothing was fitted yet.
         """
-        if self._flow is None or self._vegas is None:
-            message = "nothing was fitted yet: fit the family to a function first, family.fit(f)"
-            raise ConfigError(message)
         header = {"bounds": self.domain.bounds, "parameters": self.parameters.bounds, "seed": self.seed}
-        save_family(path, Composition([self._vegas, self._flow]), header)
+        save_family(path, Composition(self._maps()), header)
 
     @classmethod
     def load(cls, path: Path | str) -> FamilyIntegrator:
@@ -211,10 +205,16 @@ class FamilyIntegrator:
         Raises:
             CheckpointError: the file is not one of these.
         """
-        header, (vegas, flow) = load_family(path)
+        header, learned = load_family(path)
         family = cls(header["bounds"], header["parameters"], seed=header["seed"])
-        family._vegas, family._flow = vegas, flow
+        family._learned = learned
         return family
+
+    def _maps(self) -> tuple[VegasMap, FlowMap]:
+        if self._learned is None:
+            message = "nothing was fitted yet: fit the family to a function first, family.fit(f)"
+            raise ConfigError(message)
+        return self._learned
 
 
 def _context(v: Array) -> Array:

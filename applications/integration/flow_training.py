@@ -102,8 +102,7 @@ def train(map_: FlowMap, draw: Draw, neval: int, seed: int, how: FlowTraining, w
     for i in range(ROUNDS):
         world.adopt([parameter.data for parameter in flow.parameters()])
         drawn = draw(map_, n, i)
-        tally = WeightTally()
-        tally.add(drawn.weights)
+        tally = WeightTally.of(drawn.weights)
         buffer.add(drawn)
         if not buffer.any():
             continue

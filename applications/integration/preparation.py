@@ -127,8 +127,7 @@ def adapt(
         z = sobol(n, map_.features, seed, "adapt", before, i)
         x, ladj = map_.inverse(z)
         weights = evaluation.leading(evaluation.weights(x, ladj))
-        tally = WeightTally()
-        tally.add(weights)
+        tally = WeightTally.of(weights)
         share = tally.effective_share
         if i == rounds - 1 or (i == 2 and share < hopeless) or GOOD < share < 1.05 * best:
             break

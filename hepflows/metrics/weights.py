@@ -64,6 +64,13 @@ class WeightTally:
         self.n, self.sum, self.squares = 0, 0.0, 0.0
         self.top: Array = np.zeros(0)
 
+    @classmethod
+    def of(cls, weights: Array) -> WeightTally:
+        """That of one sample of ``(n,)`` weights."""
+        tally = cls()
+        tally.add(weights)
+        return tally
+
     def add(self, weights: Array) -> None:
         """Take in ``(n,)`` weights; only their absolute values count."""
         weights = np.abs(weights)
