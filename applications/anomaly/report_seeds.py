@@ -82,6 +82,7 @@ def sic_band(band: Mapping[str, Array], *, truth: str) -> Figure:
         band: see `hepflows.applications.anomaly.metrics.band`.
         truth: what the curve belongs to, for the legend.
 
+    >>> import numpy as np
     >>> x = np.linspace(0.1, 1, 5)
     >>> figure = sic_band({"signal": x, "median": x, "low": x - 0.1, "high": x + 0.1}, truth="cathode, 3 seeds")
     >>> figure.axes[0].get_xlabel()
