@@ -175,6 +175,11 @@ def rows(x: Tensor, start: int, stop: int) -> Tensor:
     return x[torch.unravel_index(index, leading)] if leading else x[None]
 
 
+def by_columns(context: Tensor | None) -> Tensor | None:
+    """The context ``(N, C)`` in memory as conditioners take it, events last: turned once for all bijections of a chain."""
+    return None if context is None else context.T.contiguous().T
+
+
 def sample_shape(n: int | tuple[int, ...]) -> tuple[int, ...]:
     """``n`` as a tuple: an integer means one sample axis, ``()`` means one draw without a sample axis."""
     try:

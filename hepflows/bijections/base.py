@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hepflows.errors import ContextError, ShapeError
-from hepflows.shapes import check_all, flatten
+from hepflows.shapes import by_columns, check_all, flatten
 
 
 class Bijection(nn.Module):
@@ -112,14 +112,14 @@ class Chain(Bijection):
         return cast("list[Bijection]", list(self.bijections))
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        total = torch.zeros_like(x[:, 0])
+        total, context = torch.zeros_like(x[:, 0]), by_columns(context)
         for bijection in self._parts:
             x, ladj = bijection._forward(x, context if bijection.context_features else None)
             total = total + ladj
         return x, total
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        total = torch.zeros_like(z[:, 0])
+        total, context = torch.zeros_like(z[:, 0]), by_columns(context)
         for bijection in reversed(self._parts):
             z, ladj = bijection._inverse(z, context if bijection.context_features else None)
             total = total + ladj
