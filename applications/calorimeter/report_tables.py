@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hepflows.applications.calorimeter.report_pictures import plain_name
-from hepflows.applications.calorimeter.report_text import count, number, plus_minus, short
+from hepflows.applications.calorimeter.report_text import count, number, short
+from hepflows.report.numbers import plus_minus
 
 Metrics = Mapping[str, Mapping[str, Any]]
 Table = tuple[list[str], list[list[str]]]

@@ -33,8 +33,8 @@ JOURNAL = "journal.bin"
 """All values of the integrand, until the run is complete."""
 WORTH_KEEPING = 60.0
 """Seconds of work after which a run that fails keeps its journal."""
-_JUDGED = 10_000
-"""Events that the classifier sees at most."""
+_JUDGED = 35_000
+"""Events that the classifier sees at most: 21,000 of them to learn from."""
 
 
 @dataclass(frozen=True)

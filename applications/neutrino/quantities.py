@@ -11,6 +11,7 @@ from hepflows.applications.neutrino.events import Array, Events, lepton_momenta
 from hepflows.applications.neutrino.kinematics import eta_of, four_momentum, mass, neutrino
 
 NAMES = ("px", "py", "pz", "eta", "m_w", "m_top")
+TITLES = {"px": "px", "py": "py", "pz": "pz", "eta": "η", "m_w": "m(l, ν)", "m_top": "m(l, ν, b)"}
 UNITS = {"px": "GeV", "py": "GeV", "pz": "GeV", "eta": "", "m_w": "GeV", "m_top": "GeV"}
 _LARGEST_ETA = 20.0
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from hepflows.applications.neutrino import report_pictures as pictures
-from hepflows.applications.neutrino.quantities import NAMES, UNITS
+from hepflows.applications.neutrino.quantities import NAMES, TITLES, UNITS
 from hepflows.applications.neutrino.report_text import cards, verdict
 from hepflows.applications.neutrino.verdict import Judged
 from hepflows.report import calibration as plots_of
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
+from hepflows.report.numbers import plus_minus
 from hepflows.training.loop import History
 
 
@@ -46,6 +47,10 @@ def write_report(
     report.write(path)
 
 
+_TESTS = {"coverage": "coverage", "tarp": "TARP, random references", "tarp_of_x": "TARP, references that follow x"}
+_TESTS |= {f"sbc_{name}": f"SBC, {TITLES[name]}" for name in NAMES}
+
+
 def _methods(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None:
     report.section("Methods")
     for name in NAMES:
@@ -55,32 +60,36 @@ def _methods(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> None
             rows.append(
                 [
                     pictures.TITLES[method] if method != "flow_sample" else "flow, one draw",
-                    f"{one['bias']:.3g} ± {one['bias_std']:.1g}",
-                    f"{one['median']:.3g}",
-                    f"{one['width']:.3g} ± {one['width_std']:.1g}",
+                    plus_minus(one["bias"], one["bias_std"]),
+                    f"{one['median']:.2g}",
+                    plus_minus(one["width"], one["width_std"]),
                     f"{one['rmse']:.3g}",
                     f"{values['root_efficiency']:.3f}" if name == "pz" and "root_efficiency" in values else "",
                 ]
             )
         unit = f" [{UNITS[name]}]" if UNITS[name] else ""
-        report.heading(f"{name}{unit}, estimate minus truth")
+        report.heading(f"{TITLES[name]}{unit}, estimate minus truth")
         report.table(
             ["method", "bias", "median", "68 % half-width", "RMSE", "right root" if name == "pz" else ""], rows
         )
     report.paragraph(
         "The flow's estimate of each quantity is the median of its draws, event by event. The right root is the one nearer to the true pz, "
-        "among events with two real roots; the flow chooses the one that most draws are nearest to. m_w is the mass with the lepton, m_top "
-        "that with the jet of smallest mass with the lepton, b-tagged where there is one."
+        "among events with two real roots; the flow chooses the one that most draws are nearest to. m(l, ν) is the mass with the lepton, "
+        "m(l, ν, b) that with the jet of smallest mass with the lepton too, b-tagged where there is one."
     )
     figures = [
         Picture(
-            pictures.distribution(name, judged.estimates, UNITS[name]), title=f"{name}.", alt=f"{name} of all methods"
+            pictures.distribution(name, judged.estimates, UNITS[name]),
+            title=f"{TITLES[name]}.",
+            alt=f"{TITLES[name]} of all methods",
         )
         for name in ("px", "pz", "eta", "m_w", "m_top")
     ]
     for name, reach in (("pz", 300.0), ("m_w", 60.0)):
         figure = pictures.residuals(name, judged.estimates, reach, UNITS[name])
-        figures.append(Picture(figure, title=f"Residual of {name}.", alt=f"estimate minus truth of {name}"))
+        figures.append(
+            Picture(figure, title=f"Residual of {TITLES[name]}.", alt=f"estimate minus truth of {TITLES[name]}")
+        )
     report.figures(figures)
 
 
@@ -119,7 +128,7 @@ def _calibration(report: Report, judged: Judged, metrics: Mapping[str, Any]) -> 
         ]
     )
     rows = [
-        [name, f"{one.p_value:.3g}", f"{one.error_max:.4f}", "yes" if one.inside else "no"]
+        [_TESTS.get(name, name), f"{one.p_value:.3g}", f"{one.error_max:.4f}", "yes" if one.inside else "no"]
         for name, one in found.items()
     ]
     report.table(["test", "p-value", "largest error", "inside the band"], rows)

@@ -12,9 +12,10 @@ import numpy as np
 from hepflows.applications.calorimeter.challenge import challenge_dataset
 from hepflows.applications.calorimeter.geometry import CALOGAN
 from hepflows.applications.calorimeter.published import METRICS, PublishedRow, published_rows
-from hepflows.applications.calorimeter.report_text import number, plus_minus
+from hepflows.applications.calorimeter.report_text import number
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
+from hepflows.report.numbers import plus_minus
 
 _PARTICLES = {"e+": "eplus", "gamma": "gamma", "pi+": "piplus", "-11": "eplus", "22": "gamma", "211": "piplus"}
 

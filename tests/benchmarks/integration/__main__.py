@@ -1,6 +1,6 @@
-"""Errors and pulls of integrals of known value, beside vegas, in one process and seed by seed in turn.
+"""Errors and pulls of integrals of known value, beside vegas and madnis, in one process and seed by seed in turn.
 
-    python -m tests.benchmarks.integration --seeds 40 --json out.json [--neval 1e6] [--cases gauss4,camel16] [--methods vegas,auto,flow]
+    python -m tests.benchmarks.integration --seeds 40 --json out.json [--cases gauss4,camel16] [--methods "vegas,madnis,ours: flow"]
 
 One thread. ``error`` is the median of the quoted relative errors, ``rms`` that of the true ones, ``pull`` the RMS of (estimate - truth) /
 quoted error and ``mean`` their mean, ``flagged`` how many runs say that they are not to be believed (for vegas: Q < 0.05). The file is
@@ -22,7 +22,7 @@ from scipy import stats
 
 from hepflows.applications.integration import INTEGRANDS, PROCESSES, Integrand
 from hepflows.io.atomic import replacing
-from tests.benchmarks.integration.methods import Outcome, ours, peer
+from tests.benchmarks.integration.methods import Outcome, madnis, ours, peer
 
 CASES = (
     "gauss2", "gauss4", "gauss8", "gauss16", "camel2", "camel4", "camel8", "camel16", "circles", "annulus", "ball4", "ridge4", "ridge4s",
@@ -30,9 +30,12 @@ CASES = (
 )  # fmt: skip
 METHODS: dict[str, Callable[[Integrand, int, int], Outcome]] = {
     "vegas": peer,
+    "madnis": madnis,
     "ours: vegas": lambda case, neval, seed: ours(case, neval, seed, "vegas"),
     "ours: auto": lambda case, neval, seed: ours(case, neval, seed, "auto"),
     "ours: flow": lambda case, neval, seed: ours(case, neval, seed, "flow"),
+    "ours: annealed": lambda case, neval, seed: ours(case, neval, seed, "flow", "annealed"),
+    "ours: distilled": lambda case, neval, seed: ours(case, neval, seed, "flow", "distilled"),
 }
 
 

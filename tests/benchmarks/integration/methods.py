@@ -9,6 +9,7 @@ import numpy as np
 import vegas
 
 from hepflows.applications.integration import FlowIntegrator, Integrand
+from hepflows.applications.integration.flow_training import FlowTraining, Points
 from hepflows.applications.integration.integrator import Method
 
 
@@ -28,10 +29,10 @@ class Outcome:
     method: str = ""
 
 
-def ours(case: Integrand, neval: int, seed: int, method: Method) -> Outcome:
+def ours(case: Integrand, neval: int, seed: int, method: Method, points: Points = "own") -> Outcome:
     """`FlowIntegrator`, training included in the evaluations."""
     started = time.perf_counter()
-    result = FlowIntegrator(case.bounds, seed=seed)(case, neval, method=method)
+    result = FlowIntegrator(case.bounds, seed=seed)(case, neval, method=method, training=FlowTraining(points=points))
     seconds = time.perf_counter() - started
     return Outcome(
         result.mean, result.sdev, seconds, result.neval, result.seconds["training"], result.ess, result.efficiency,
@@ -54,3 +55,23 @@ def peer(case: Integrand, neval: int, seed: int) -> Outcome:
     return Outcome(
         float(result.mean), float(result.sdev), time.perf_counter() - started, neval, reliable=result.Q >= 0.05
     )
+
+
+def madnis(case: Integrand, neval: int, seed: int) -> Outcome:
+    """madnis with its defaults (Adam at 1e-3, batches of 1024): four tenths of the evaluations train, the rest estimates."""
+    import torch
+    from madnis.integrator import Integrator
+
+    low, high = (torch.tensor(side, dtype=torch.float64) for side in zip(*case.bounds, strict=True))
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(case((low + x * (high - low)).numpy())) * (high - low).prod()
+
+    torch.manual_seed(seed)
+    started = time.perf_counter()
+    integrator = Integrator(function, dims=len(case.bounds), dtype=torch.float64)
+    steps = int(0.4 * neval) // 1024
+    integrator.train(steps)
+    training = time.perf_counter() - started
+    found = integrator.integration_metrics(neval - 1024 * steps)
+    return Outcome(found.integral, found.error, time.perf_counter() - started, neval, training)
