@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from hepflows.applications.integration.estimators import Estimator, Nets, Strata, boxes, net_size
 from hepflows.applications.integration.evaluation import Evaluation
+from hepflows.applications.integration.flow_map import FlowMap
+from hepflows.applications.integration.maps import Composition, CubeMap
 from hepflows.applications.integration.mixture import Mixture
 from hepflows.applications.integration.preparation import Candidate, Preparation
 from hepflows.applications.integration.verdict import MISSED, missed
@@ -14,6 +16,9 @@ ROUNDS = 4
 """Independent rounds of the final estimate: their scatter is checked against their errors."""
 PILOT = 0.02
 """Share of the evaluations that tries each sampler before one is chosen; these points are not used again."""
+FEW, SMALL = 5, 1024
+"""Dimensions up to which the nets of a flow are large, and their size above. What a flow leaves of the weights are interactions of many
+axes: on these, large Sobol nets of many dimensions alias, and now and then one of them is far off."""
 
 
 def choose(
@@ -48,13 +53,18 @@ def _samplers(
     def nets(name: str, size: int) -> Nets:
         return Nets(evaluation, map_, seed, name, size, correlate)
 
+    limit = SMALL if map_.features > FEW and _learned(map_) else final
     pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
-        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", net_size(final)))
+        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", min(limit, net_size(final))))
     ]
     if not isinstance(map_, Mixture) and boxes(n // 2, map_.features) > 1:
         trial = Strata(evaluation, map_, seed, f"trial {candidate.name}", n // 2)
         pairs.append((trial, lambda: Strata(evaluation, map_, seed, "final", final // (ROUNDS + 1), correlate)))
     return pairs
+
+
+def _learned(map_: CubeMap | Mixture) -> bool:
+    return isinstance(map_, Composition) and any(isinstance(part, FlowMap) for part in map_.maps)
 
 
 def _trial(estimator: Estimator, n: int) -> float:

@@ -325,3 +325,14 @@ def test_a_map_is_used_again(tmp_path: Path) -> None:
         assert sum(part.n for part in result.rounds) > 0.85 * result.neval
         assert abs(result.mean - 1.5 * case.truth) < 5 * result.sdev
         assert result.ess > 0.8
+
+
+@pytest.mark.slow
+def test_nets_of_a_flow_in_many_dimensions_do_not_alias() -> None:
+    """No worse than independent points; large nets were, by a factor of two."""
+    case = INTEGRANDS["gauss8"]()
+    result = FlowIntegrator(case.bounds, seed=3)(case, 300_000, method="flow")
+    assert result.method.startswith("flow")
+    independent = result.mean * np.sqrt((1 / result.ess - 1) / (0.6 * 300_000))
+    assert result.sdev < 1.1 * independent
+    assert abs(result.mean - case.truth) < 4 * result.sdev
