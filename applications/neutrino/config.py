@@ -74,6 +74,8 @@ class NeutrinoConfig(Section):
         coordinates: what the flow learns in the place of the pseudorapidity: ``w_mass``, see
             `hepflows.applications.neutrino.coordinates`, or ``plain``, the pseudorapidity itself. Densities are always those of px, py and
             pseudorapidity.
+        frame: ``lepton``, each event turned and mirrored into its own, see `hepflows.applications.neutrino.frame`, or ``lab``, as it is,
+            for a detector whose sides differ.
         roots: whether the two components of the quadratic solution are among the observables (one lepton only).
         test: share of the events that judge and are not learnt from.
         network: see `NetworkConfig`.
@@ -86,6 +88,7 @@ class NeutrinoConfig(Section):
     preset: str = "default"
     channel: Literal["semileptonic", "dilepton"] = "semileptonic"
     coordinates: Literal["w_mass", "plain"] = "w_mass"
+    frame: Literal["lepton", "lab"] = "lepton"
     roots: bool = False
     test: float = Field(0.2, gt=0, lt=1)
     network: NetworkConfig = NetworkConfig()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hepflows.applications.neutrino.config import NeutrinoConfig
 from hepflows.applications.neutrino.events import Array, Events
 from hepflows.applications.neutrino.features import rows, targets
+from hepflows.applications.neutrino.frame import FRAMES
 from hepflows.applications.neutrino.network import EventNetwork, event_network
 from hepflows.errors import CheckpointError
 from hepflows.nets import Linear, initialise
@@ -88,6 +89,7 @@ class FeedForward:
 
     def fit(self, events: Events, *, checkpoint: Path | None = None, progress: Progress | None = None) -> History:
         """Least squares; the arguments are those of `NeutrinoFlow.fit`."""
+        events = FRAMES[self.config.frame](events).events
         x = self._rows(events)
         y = torch.as_tensor(targets(events, "the training of the regression"))
         self.model.network.standardise(x)
@@ -114,11 +116,12 @@ class FeedForward:
     @torch.no_grad()
     def predict(self, events: Events) -> Array:
         """(n, L, 3) px, py in GeV and pseudorapidity."""
+        frame = FRAMES[self.config.frame](events)
         parts = [
             self.model(some).double() * self.model.scale + self.model.mean
-            for some in torch.split(self._rows(events), _CHUNK)
+            for some in torch.split(self._rows(frame.events), _CHUNK)
         ]
-        return torch.cat(parts).reshape(len(events), self.config.leptons, 3).numpy()
+        return frame.back(torch.cat(parts).reshape(len(events), self.config.leptons, 3).numpy())
 
     def save(self, path: Path) -> None:
         """Write the weights and the configuration to one file."""

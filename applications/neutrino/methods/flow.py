@@ -14,6 +14,7 @@ from hepflows.applications.neutrino.config import NeutrinoConfig
 from hepflows.applications.neutrino.coordinates import WCoordinates
 from hepflows.applications.neutrino.events import Array, Events
 from hepflows.applications.neutrino.features import rows
+from hepflows.applications.neutrino.frame import FRAMES, Frame
 from hepflows.applications.neutrino.network import event_network
 from hepflows.errors import CheckpointError
 from hepflows.posterior.estimator import PosteriorEstimator
@@ -58,7 +59,9 @@ class NeutrinoFlow:
             DataError: there are no true neutrinos.
             TrainingError: the loss is not finite.
         """
-        x = self.rows(events)
+        events.truth("the training of the flow")
+        events = self._frame(events).events
+        x = self._rows(events)
         self.network.standardise(x)
         theta = self._coordinates(events, events.truth("the training of the flow"))[0]
         return self.estimator.fit(
@@ -67,7 +70,7 @@ class NeutrinoFlow:
 
     def rows(self, events: Events) -> Tensor:
         """What the network sees."""
-        return rows(events, roots=self.config.roots, w_mass=self.config.quadratic.w_mass)
+        return self._rows(self._frame(events).events)
 
     def sample(self, events: Events, n: int = 1, *, seed: int) -> Array:
         """(n, N, L, 3) px, py in GeV and pseudorapidity: n draws for each of N events, in bounded memory beside them."""
@@ -75,19 +78,27 @@ class NeutrinoFlow:
 
     def sample_and_log_prob(self, events: Events, n: int = 1, *, seed: int) -> tuple[Array, Array]:
         """Draws as of `sample`, and their log densities (n, N)."""
-        draws, density = self.estimator.sample_and_log_prob(self.rows(events), n, seed=seed)
-        found = draws.reshape(n, len(events), self.config.leptons, 3).numpy()
-        if self.config.coordinates == "plain":
-            return found, density.numpy()
-        coordinates = WCoordinates(events, w_mass=self.config.quadratic.w_mass)
-        neutrinos = coordinates.inverse(found)
-        return neutrinos, density.numpy() + coordinates.forward(neutrinos)[1]
+        frame = self._frame(events)
+        draws, density = self.estimator.sample_and_log_prob(self._rows(frame.events), n, seed=seed)
+        found, log_prob = draws.reshape(n, len(events), self.config.leptons, 3).numpy(), density.numpy()
+        if self.config.coordinates != "plain":
+            coordinates = WCoordinates(frame.events, w_mass=self.config.quadratic.w_mass)
+            found = coordinates.inverse(found)
+            log_prob = log_prob + coordinates.forward(found)[1]
+        return frame.back(found), log_prob
 
     def log_prob(self, neutrinos: Array, events: Events) -> Array:
         """Log density (..., N) of neutrinos (..., N, L, 3), per GeV^2 and unit of pseudorapidity."""
-        y, ladj = self._coordinates(events, neutrinos)
+        frame = self._frame(events)
+        y, ladj = self._coordinates(frame.events, frame.into(neutrinos))
         flat = np.ascontiguousarray(y.reshape(*y.shape[:-2], -1))
-        return self.estimator.log_prob(flat, self.rows(events)).numpy() + ladj
+        return self.estimator.log_prob(flat, self._rows(frame.events)).numpy() + ladj
+
+    def _frame(self, events: Events) -> Frame:
+        return FRAMES[self.config.frame](events)
+
+    def _rows(self, events: Events) -> Tensor:
+        return rows(events, roots=self.config.roots, w_mass=self.config.quadratic.w_mass)
 
     def _coordinates(self, events: Events, neutrinos: Array) -> tuple[Array, Array]:
         """What the flow sees of neutrinos (..., N, L, 3), and log |det J| (..., N)."""
