@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hepflows.errors import ConfigError
 
@@ -14,9 +14,30 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A part of a configuration, which takes no names but its own."""
+    """A part of a configuration, which takes no names but its own; what a part of it leaves out is as its default has it.
+
+    >>> class Training(Section):
+    ...     epochs: int = 50
+    ...     rate: float = 1e-3
+    >>> class Run(Section):
+    ...     training: Training = Training(epochs=5)
+    >>> Run.model_validate({"training": {"rate": 0.01}}).training
+    Training(epochs=5, rate=0.01)
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for name, field in cls.model_fields.items():
+            given, default = values.get(name), field.default
+            if isinstance(given, dict) and isinstance(default, BaseModel) and field.annotation is type(default):
+                filled[name] = _merged(default.model_dump(exclude_unset=True), given)
+        return filled
 
 
 def presets(package: str) -> list[str]:
@@ -79,6 +100,15 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
         first = error.errors()[0]
         message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
         raise ConfigError(message) from None
+
+
+def _merged(values: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """The values, and over them those of the second, section by section."""
+    both = {
+        name: _merged(values[name], given) if isinstance(given, dict) and isinstance(values.get(name), dict) else given
+        for name, given in over.items()
+    }
+    return {**values, **both}
 
 
 def _read(package: str, preset: str, sections: str) -> dict[str, Any]:
