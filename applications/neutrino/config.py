@@ -93,7 +93,7 @@ class NeutrinoConfig(Section):
     test: float = Field(0.2, gt=0, lt=1)
     network: NetworkConfig = NetworkConfig()
     posterior: PosteriorConfig = PosteriorConfig(
-        blocks=5, hidden=[64, 64], bins=8, training=TrainingConfig(
+        blocks=5, hidden=[64, 64], bins=8, dropout=0.1, training=TrainingConfig(
             epochs=15, batch_size=1024, learning_rate=3e-3, schedule="onecycle", clip_norm=5.0
         ),
     )  # fmt: skip
