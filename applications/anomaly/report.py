@@ -108,7 +108,8 @@ def _cuts(
             header,
             rows,
             caption="Events of the signal region against a smooth function fitted to the sidebands, after the cut. One window, no "
-            "look-elsewhere correction; the limit is a number of signal events that pass the cut.",
+            "look-elsewhere correction; a p-value from toys is never below one over their number; the limit is a number of signal events "
+            "that pass the cut.",
         )
     report.figures(shown)
     _counts(report, metrics)

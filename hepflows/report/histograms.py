@@ -126,7 +126,7 @@ def comparison(
     lower.set_xscale("log" if log_x else "linear")
     lower.set_xlim(edges[0], edges[-1])
     lower.set_xlabel(f"{label} [{unit}]" if unit else label)
-    lower.set_ylabel(f"ratio to\n{style.literal(reference_name, 10)}", multialignment="center")
+    lower.set_ylabel(f"ratio to\n{style.literal(reference_name, 13)}", multialignment="center")
     figure.align_ylabels()
     return figure
 
