@@ -6,12 +6,12 @@ With the lepton's :math:`p_{T\ell}, \eta_\ell` and the neutrino's transverse mom
 the normal quantile of the distribution that this gives,
 
 .. math:: t = \sqrt2\, \mathrm{erf}^{-1} c(d), \qquad
-          c(d) = (1 - \epsilon) \frac{I(d)}{I(\infty)} + \epsilon \tanh\frac d3, \qquad
+          c(d) = (1 - \epsilon) \frac{I(d)}{I(\infty)} + \epsilon\, \mathrm{erf} \frac{d}{\sqrt2\, \sigma}, \qquad
           I(d) = \int_0^d \frac{\mathrm{d}x}{(m^2(x) - m_W^2)^2 + m_W^2 \Gamma^2},
 
-with a share :math:`\epsilon` of a broad distribution, so that no place is lost. If nature did as these formulas do, ``t`` would be a
-standard normal number whatever the event; what is left to learn is smooth. With :math:`m^2(x) - m_W^2 = a + b \cosh x`,
-:math:`\alpha = a - i\, m_W \Gamma` and :math:`r^2 = (b - \alpha) / (b + \alpha)`,
+with a share :math:`\epsilon` of a broad distribution, so that no place is lost and ``d`` grows no faster than ``t``. If nature did as these
+formulas do, ``t`` would be a standard normal number whatever the event; what is left to learn is smooth. With
+:math:`m^2(x) - m_W^2 = a + b \cosh x`, :math:`\alpha = a - i\, m_W \Gamma` and :math:`r^2 = (b - \alpha) / (b + \alpha)`,
 
 .. math:: m_W \Gamma\, I(d) = \operatorname{Im} \frac{2 r}{b - \alpha} \arctan\!\Big(r \tanh\frac d2\Big).
 
@@ -31,10 +31,10 @@ from hepflows.applications.neutrino.kinematics import W_MASS
 
 WIDTH = 2.5
 """Of the peak in GeV: that of the W, and what the lepton is smeared by."""
-BROAD = 0.03
-"""The share of the broad distribution."""
+BROAD, SPREAD = 0.03, 1.5
+"""The share of the broad distribution and its standard deviation."""
 _SOFT = 1.0
-_LARGEST = 30.0
+_LARGEST = 12.0  # of d: the share beyond is lost in rounding
 _STEPS, _CLOSE = 60, 1e-11
 
 
@@ -109,8 +109,9 @@ class _Peak:
         """``c`` and its derivative."""
         peak = (self.factor * np.arctan(self.root * np.tanh(0.5 * d))).imag / self.whole
         slope = 1 / ((self.a + self.b * np.cosh(d)) ** 2 + self.width**2) / self.whole
-        broad = np.tanh(d / 3)
-        return (1 - BROAD) * peak + BROAD * broad, (1 - BROAD) * slope + BROAD * (1 - broad**2) / 3
+        broad = d / (np.sqrt(2) * SPREAD)
+        bell = np.sqrt(2 / np.pi) / SPREAD * np.exp(-(broad**2))
+        return (1 - BROAD) * peak + BROAD * erf(broad), (1 - BROAD) * slope + BROAD * bell
 
     def quantile(self, share: Array) -> Array:
         """``d`` of ``c``: Newton's steps within a bracket that shrinks, until nothing moves."""

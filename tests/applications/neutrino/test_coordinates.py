@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import erf
 
 from hepflows.applications.neutrino import top_pairs
-from hepflows.applications.neutrino.coordinates import BROAD, WIDTH, WCoordinates
+from hepflows.applications.neutrino.coordinates import BROAD, SPREAD, WIDTH, WCoordinates
 from hepflows.applications.neutrino.kinematics import W_MASS
 
 
@@ -55,7 +56,7 @@ def test_the_share_is_the_integral_of_the_peak() -> None:
             quad(peak, *ends, limit=500, epsabs=0, epsrel=1e-10)[0]
             for ends in ((0, place), (place, place + 1), (place + 1, 30))
         )
-        expected = (1 - BROAD) * np.sign(d) * upto / whole + BROAD * np.tanh(d / 3)
+        expected = (1 - BROAD) * np.sign(d) * upto / whole + BROAD * erf(d / (np.sqrt(2) * SPREAD))
         np.testing.assert_allclose(coordinates._peak(px, py)(d)[0][i, 0], expected, atol=1e-8)
 
 
@@ -68,3 +69,14 @@ def test_true_neutrinos_are_nearly_normal() -> None:
     assert np.abs(t).max() < 4
     density = np.histogram(t, np.linspace(-2, 2, 21))[0] / len(t) / 0.2
     assert density.max() < 0.45  # the peaks at +-1 that a rescaled pseudorapidity has are many times higher
+
+
+def test_far_beyond_all_neutrinos_nothing_is_infinite() -> None:
+    events = top_pairs(200, seed=7)
+    coordinates = WCoordinates(events)
+    far = events.neutrinos.copy()
+    far[..., 2] = events.leptons[..., 1] + np.where(np.arange(200) % 2, 40.0, -40.0)[:, None]
+    for values in coordinates.forward(far):
+        assert np.isfinite(values).all()
+    drawn = coordinates.inverse(coordinates.forward(events.neutrinos)[0] * [1, 1, 0] + [0, 0, 9.0])
+    assert np.isfinite(drawn).all()
