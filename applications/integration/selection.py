@@ -53,9 +53,9 @@ def _samplers(
     def nets(name: str, size: int) -> Nets:
         return Nets(evaluation, map_, seed, name, size, correlate)
 
-    limit = SMALL if map_.features > FEW and _learned(map_) else final
+    size = min(net_size(final), SMALL) if map_.features > FEW and _learned(map_) else net_size(final)
     pairs: list[tuple[Estimator, Callable[[], Estimator]]] = [
-        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", min(limit, net_size(final))))
+        (nets(f"trial {candidate.name}", net_size(n)), lambda: nets("final", size))
     ]
     if not isinstance(map_, Mixture) and boxes(n // 2, map_.features) > 1:
         trial = Strata(evaluation, map_, seed, f"trial {candidate.name}", n // 2)
