@@ -59,7 +59,6 @@ class NeutrinoFlow:
             DataError: there are no true neutrinos.
             TrainingError: the loss is not finite.
         """
-        events.truth("the training of the flow")
         events = self._frame(events).events
         x = self._rows(events)
         self.network.standardise(x)
