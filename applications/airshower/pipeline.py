@@ -141,7 +141,7 @@ def infer_file(run_folder: Path, observation: Observation, output: Path, n: int,
         n: draws.
         seed: of these.
     """
-    posterior, _ = SourcePosterior.load(run_folder / "model.safetensors" if run_folder.is_dir() else run_folder)
+    posterior, _ = SourcePosterior.load(run_folder)
     found = infer(posterior, observation.counts, n, seed=seed)
     write_posterior(output, found)
     return found

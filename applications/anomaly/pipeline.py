@@ -165,8 +165,7 @@ def score(run_folder: Path, path: Path, output: Path) -> tuple[int, int]:
     if output.resolve() == path.resolve():
         message = f"{output} is the file of the events itself: give another name to --output"
         raise ConfigError(message)
-    model = run_folder / "model.safetensors" if run_folder.is_dir() else run_folder
-    ensemble, about = Ensemble.load(model)
+    ensemble, about = Ensemble.load(run_folder)
     values = {**about["selection"], "features": tuple(about["selection"]["features"]), "label": "none", "weight": None}
     selection = Selection(**values)
     learnt = checksum(path) == about["data"][0]["sha256"]

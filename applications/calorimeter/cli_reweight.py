@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from hepflows import console
 from hepflows.applications.calorimeter.file_commands import Cells, keep
 from hepflows.errors import ConfigError
 from hepflows.options import Seed
+
+if TYPE_CHECKING:
+    from hepflows.applications.calorimeter.showers import Showers
 
 
 def reweight(
@@ -53,26 +57,44 @@ def reweight(
 
     More of them: `hepflows calorimeter reweight new.hdf5 --with weights.safetensors -o weighted.hdf5`
     """
-    from hepflows.applications.calorimeter import read_showers, reweighting, write_showers
+    import numpy as np
+
+    from hepflows.applications.calorimeter import iterate_showers, read_showers, reweighting, write_showers
+    from hepflows.applications.calorimeter.data import find_showers
     from hepflows.applications.calorimeter.formats import layout_for
     from hepflows.metrics import Reweighter, effective_size
+    from hepflows.metrics import unweight as draw
 
     if (reference is None) == (known is None):
         message = "give either a file of true showers or, with --with, what an earlier call learnt"
         raise ConfigError(message)
-    keep(output, [Path(path) for path in (generated, reference) if path is not None], overwrite)
-    showers = read_showers(generated, geometry=geometry)
-    layout_for(output, showers.geometry)  # a wrong one is known before anything is learnt
-    if known is not None:
-        weighted = reweighting.apply_weights(showers, Reweighter.load(known))
-    else:
-        truth = read_showers(str(reference), geometry=geometry)
-        with console.progress("reweighting") as update:
-            weighted, found = reweighting.reweight(showers, truth, folds=folds, clip=clip, seed=seed, progress=update)
-        if remember is not None:
-            found.reweighter.save(remember)
-    size = effective_size(weighted.weights)
-    console.say(f"{len(weighted)} showers of mean weight {weighted.weights.mean():.3f}, worth {size:.0f} of weight one")
+    ours = find_showers(generated, geometry=geometry)
+    read = find_showers([generated, reference], geometry=geometry) if reference is not None else ours
+    layout_for(output, ours[0].layout.geometry)  # a wrong one is known before anything is learnt
+    inputs = [*(Path(one.path) for one in read), *([known] if known is not None else [])]
+    for path in (output, remember):
+        if path is not None:
+            keep(path, inputs, overwrite)
+
+    def showers() -> Iterator[Showers]:
+        return iterate_showers(generated, geometry=geometry)
+
+    with console.progress("reweighting") as update:
+        if known is not None:
+            reweighter, n = Reweighter.load(known), sum(one.rows for one in ours)
+            weights = reweighting.weights_of(showers(), reweighter, lambda done: update(done, n, "showers"))
+        else:
+            true = read_showers(str(reference), geometry=geometry)
+            weighted, learnt = reweighting.reweight(
+                read_showers(generated, geometry=geometry), true, folds=folds, clip=clip, seed=seed, progress=update
+            )
+            weights = weighted.weights
+            if remember is not None:
+                learnt.reweighter.save(remember)
+    size = effective_size(weights)
+    console.say(f"{len(weights)} showers of mean weight {weights.mean():.3f}, worth {size:.0f} of weight one")
+    rows = np.arange(len(weights))
     if unweight:
-        weighted = reweighting.unweighted(weighted, seed=seed, quantile=quantile)
-    console.say(f"{write_showers(output, weighted)} showers in {output}")
+        kept = draw(weights, seed=seed, quantile=quantile)
+        rows, weights = kept.rows, kept.weights
+    console.say(f"{write_showers(output, reweighting.selected(showers(), rows, weights))} showers in {output}")

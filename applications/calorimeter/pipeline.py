@@ -19,6 +19,7 @@ from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named
+from hepflows.training.checkpoint import model_file
 from hepflows.training.distributed import World
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
@@ -92,8 +93,7 @@ def teacher_of(model: CaloFlowConfig) -> Path | None:
     """
     if not isinstance(model.shower_flow, StudentConfig):
         return None
-    given = Path(model.shower_flow.teacher)
-    path = given / "model.safetensors" if given.is_dir() else given
+    path = model_file(model.shower_flow.teacher)
     if not model.shower_flow.teacher or not path.is_file():
         where = f"{path}: no such file" if model.shower_flow.teacher else "a student needs a teacher"
         message = f"{where}; train a model of kind teacher, and give its folder with --teacher"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -80,3 +80,24 @@ def unweighted(showers: Showers, *, seed: int, quantile: float = 1.0) -> Showers
     """Showers of weight one, drawn by their weights; see `hepflows.metrics.unweight`."""
     kept = unweight(showers.weights, seed=seed, quantile=quantile)
     return with_weights(showers[kept.rows], kept.weights)
+
+
+def weights_of(chunks: Iterable[Showers], reweighter: Reweighter, progress: Callable[[int], None]) -> np.ndarray:
+    """The weights (n,) that `apply_weights` gives to showers that come in chunks; ``progress`` is told how many there are so far."""
+    parts: list[np.ndarray] = []
+    done = 0
+    for chunk in chunks:
+        parts.append(apply_weights(chunk, reweighter).weights)
+        done += len(chunk)
+        progress(done)
+    return np.concatenate(parts)
+
+
+def selected(chunks: Iterable[Showers], rows: np.ndarray, weights: np.ndarray) -> Iterator[Showers]:
+    """Of showers that come in chunks, those of the ascending rows, with their weights: memory for one chunk and for the weights."""
+    start = 0
+    for chunk in chunks:
+        low, high = np.searchsorted(rows, [start, start + len(chunk)])
+        if low < high:
+            yield with_weights(chunk[rows[low:high] - start], weights[low:high])
+        start += len(chunk)

@@ -70,7 +70,7 @@ def infer(
     if output.resolve() == path.resolve():
         message = f"{output} is the file of the events itself: give another name to --output"
         raise ConfigError(message)
-    flow, _ = NeutrinoFlow.load(run_folder / "model.safetensors" if run_folder.is_dir() else run_folder)
+    flow, _ = NeutrinoFlow.load(run_folder)
     done, n_jets = Inferred(0, 0, []), list[Array]()
 
     def parts() -> Iterator[tuple[dict[str, Any], dict[str, Array]]]:

@@ -36,9 +36,19 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
         temporary.chmod(mode)  # safetensors makes a private file; colleagues shall read the model
 
 
-def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote: ``(tensors, header)``."""
+def model_file(path: Path | str) -> Path:
+    """The file of a model: a folder means its ``model.safetensors``.
+
+    >>> model_file("runs/demo.safetensors").name
+    'demo.safetensors'
+    """
     path = Path(path)
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: ``(tensors, header)``; a folder means its ``model.safetensors``."""
+    path = model_file(path)
     if not path.is_file():
         message = f"{path}: no such file; give a model.safetensors or the folder of a run"
         raise CheckpointError(message)

@@ -283,8 +283,6 @@ class CaloFlow(nn.Module):
     @classmethod
     def load(cls, path: Path | str) -> CaloFlow:
         """Read what `save` wrote; a folder means its ``model.safetensors``."""
-        path = Path(path)
-        path = path / "model.safetensors" if path.is_dir() else path
         tensors, header = load_tensors(path)
         if header.get("model") != "CaloFlow":
             message = f"{path}: holds a {header.get('model', 'model of unknown kind')}, not a CaloFlow; give the file of a calorimeter run"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 from command_line import calorimeter
+from file_limit import file_limit
 from toy_calorimeter import TOY, toy_showers
 
 from hepflows.applications.calorimeter import Showers, read_showers, reweight, unweighted, write_showers
+from hepflows.applications.calorimeter.evaluation import timing
+from hepflows.applications.calorimeter.reweighting import apply_weights, selected, weights_of
 from hepflows.errors import DataError
+from hepflows.metrics import unweight
 
 
 @pytest.fixture(autouse=True)
@@ -72,4 +79,74 @@ def test_from_the_command_line(
     drawn = read_showers(output)
     assert 0 < len(drawn) < 200
     assert (drawn.weights == 1).all()
-    np.testing.assert_array_equal(drawn.voxels.shape[1], TOY.n_voxels)
+    assert drawn.voxels.shape[1] == TOY.n_voxels
+    assert run(generated, truth, "-o", tmp_path / "b.hdf5", "--keep", learnt) == 2
+    assert "learnt.safetensors: is there already" in capsys.readouterr().err
+    assert run(more, "--with", learnt, "-o", learnt.with_suffix(".txt")) == 2
+    assert not learnt.with_suffix(".txt").exists()
+
+
+def test_chunks_give_what_the_whole_gives() -> None:
+    generated = wrong(500, 1)
+    whole, found = reweight(generated, toy_showers(300, 5), folds=2, seed=2)
+    chunks = [generated[start : start + 120] for start in range(0, 500, 120)]
+    seen: list[int] = []
+    weights = weights_of(chunks, found.reweighter, seen.append)
+    np.testing.assert_allclose(weights, apply_weights(generated, found.reweighter).weights, rtol=1e-6)
+    assert seen == [120, 240, 360, 480, 500]
+    drawn, rows = unweighted(whole, seed=3, quantile=0.9), unweight(whole.weights, seed=3, quantile=0.9)
+    parts = list(selected(chunks, rows.rows, rows.weights))
+    np.testing.assert_array_equal(np.concatenate([part.voxels for part in parts]), drawn.voxels)
+    np.testing.assert_array_equal(np.concatenate([part.weights for part in parts]), drawn.weights)
+    assert not list(selected(chunks, np.array([], dtype=int), np.array([])))
+
+
+KILLED = """
+import os, signal, sys
+from hepflows import cli
+from hepflows.applications.calorimeter import reweighting
+original = reweighting.selected
+def dying(*arguments):
+    for part in original(*arguments):
+        yield part
+        os.kill(os.getpid(), signal.SIGKILL)
+reweighting.selected = dying
+cli.main()
+"""
+
+
+def test_a_full_disk_or_a_kill_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = partial(calorimeter, monkeypatch, "reweight")
+    generated, output, learnt = (tmp_path / name for name in ("generated.hdf5", "weighted.hdf5", "learnt.safetensors"))
+    showers = wrong(1500, 1)
+    write_showers(generated, showers)
+    reweight(showers, toy_showers(300, 5), folds=2, seed=2)[1].reweighter.save(learnt)
+    write_showers(output, showers[:7])
+    command = [generated, "--with", learnt, "-o", output, "--overwrite"]
+    with file_limit(20_000):
+        assert run(*command) == 2
+    error = capsys.readouterr().err.strip()
+    assert "weighted.hdf5 could not be written because it passes the size allowed for a file" in error
+    assert len(error.splitlines()) == 1
+    assert len(read_showers(output)) == 7
+    words = ["calorimeter", "reweight", *map(str, command)]
+    died = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert len(read_showers(output)) == 7
+    assert run(*command) == 0
+    assert len(read_showers(output)) == 1500
+
+
+def test_timing_on_a_full_disk_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timing, "time_model", lambda *_, **__: {"batches": [], "milliseconds": [0.125] * 10_000})
+    (tmp_path / "timing.json").write_text("old")
+    with file_limit(20_000):
+        assert calorimeter(monkeypatch, "timing", tmp_path) == 2
+    error = capsys.readouterr().err.strip()
+    assert "timing.json could not be written because it passes the size allowed for a file" in error
+    assert len(error.splitlines()) == 1
+    assert (tmp_path / "timing.json").read_text() == "old"

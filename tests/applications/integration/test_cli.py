@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import resource
-import signal
 from pathlib import Path
 
 import h5py
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import help_without_torch
 from command_line import integration as run
+from file_limit import file_limit
 
 FUNCTIONS = """
 import math
@@ -212,13 +211,8 @@ def test_a_full_disk_costs_one_sentence(
     size: int, left: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     arguments = ["--builtin", "camel4", "--neval", "2e3", "--events", 5000, "--out", tmp_path / "run"]
-    old, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
+    with file_limit(size):
         assert run(monkeypatch, "run", *arguments) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, old)
     error = capsys.readouterr().err.strip()
     assert "passes the size allowed for a file" in error
     assert len(error.splitlines()) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_limit import file_limit
 
 from hepflows.applications.integration.event_files import iterate_events, read_events, write_events
 from hepflows.applications.integration.events import Events
@@ -134,16 +135,8 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".lhe", ".lhe.gz"])
 def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path, suffix: str) -> None:
-    resource = pytest.importorskip("resource")
-    signal = pytest.importorskip("signal")
-    old, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(DataError, match="could not be written because"):
-            write_events(tmp_path / f"events{suffix}", sample(2000), run=RUN)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, old)
+    with file_limit(20_000), pytest.raises(DataError, match="could not be written because"):
+        write_events(tmp_path / f"events{suffix}", sample(2000), run=RUN)
     assert not list(tmp_path.iterdir())
 
 
