@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from hepflows.applications.airshower.prior import Prior
@@ -69,7 +71,9 @@ class AirshowerConfig(Section):
         response: of the propagation, a name or a file of `hepflows airshower convert`.
         xmax: the hadronic model.
         prior: see `PriorConfig`.
-        universes: simulated to learn from; every epoch gives them fresh Poisson noise.
+        universes: simulated to learn from.
+        observables: what the flow is shown: ``fit``, the mode of the posterior, its curvature and the goodness of fit, see `Fitter`; or
+            ``counts``, all 420, with Poisson noise that is new in every epoch.
         posterior: the flow and its training.
         chain: see `ChainConfig`.
         verdict: see `VerdictConfig`.
@@ -80,6 +84,7 @@ class AirshowerConfig(Section):
     xmax: str = "EPOS-LHC-2013"
     prior: PriorConfig = PriorConfig()
     universes: int = Field(200_000, ge=1000)
+    observables: Literal["fit", "counts"] = "fit"
     posterior: PosteriorConfig = PosteriorConfig()
     chain: ChainConfig = ChainConfig()
     verdict: VerdictConfig = VerdictConfig()

@@ -75,12 +75,7 @@ class ForwardModel:
 
     def arriving(self, theta: Tensor) -> Tensor:
         """Flux (N, 5, 75) of each mass group at the Earth, in the energies ``lg_arrival`` from 18.7 to 20.2, in arbitrary units."""
-        gamma, cut, fractions = theta[:, :1], theta[:, 1:2], theta[:, 2:7]
-        charge = torch.from_numpy(CHARGE)
-        slope = (1 - gamma) * (self._lg_energy - 19.0) * np.log(10.0)
-        ratio = 10.0 ** (self._lg_energy - cut).unsqueeze(1) / charge[:, None]  # E / (Z R), (N, 5, 125)
-        source = fractions.unsqueeze(-1) * torch.exp(slope.unsqueeze(1) + torch.where(ratio > 1, 1 - ratio, 0.0))
-        return (source.flatten(1) @ self._matrix).reshape(len(theta), 5, len(self.lg_arrival))
+        return self._propagated(theta[:, 2:7].unsqueeze(-1) * self._sources(theta)[0])
 
     def probabilities(self, theta: Tensor) -> Tensor:
         """Probabilities (N, 420): of the bins of the spectrum, and of those of Xmax in each energy bin; each group adds up to one."""
@@ -88,19 +83,62 @@ class ForwardModel:
         return torch.cat([self._probabilities(rows) for rows in torch.split(theta, _CHUNK)])
 
     def _probabilities(self, theta: Tensor) -> Tensor:
-        flux = self.arriving(theta)
-        total = flux.sum(1)
-        spectrum = torch.stack([total[:, rows].sum(1) for rows in self._spectrum], 1) / self._correction
-        parts = [spectrum / spectrum.sum(1, keepdim=True)]
-        shift = theta[:, 7:8]
+        groups = self._groups(self.arriving(theta).unsqueeze(1), theta[:, 7:8])
+        return torch.cat(
+            [(cells / total.unsqueeze(2).clamp_min(_LEAST)).squeeze(1).clamp_min(0.0) for cells, total, _ in groups], 1
+        )
+
+    def derivatives(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (N, 420) and their derivatives (N, 8, 420) by the parameters, each fraction taken as a number of its own.
+
+        All but the cut-off is linear in the flux of the sources, so that seven fluxes are followed: of the five species, and of the
+        derivatives by index and cut-off.
+        """
+        self._check(theta)
+        fractions = theta[:, 2:7, None]
+        source, ratio = self._sources(theta)
+        by_index = -np.log(10.0) * (self._lg_energy - 19.0) * source
+        by_cut = np.log(10.0) * torch.where(ratio > 1, ratio, 0.0) * source
+        species = torch.einsum("nse,sef->nsf", source, self._matrix.reshape(5, -1, self._matrix.shape[1]))
+        others = [self._propagated(fractions * one).flatten(1).unsqueeze(1) for one in (by_index, by_cut)]
+        flux = torch.cat([*others, species], 1).reshape(len(theta), 7, 5, -1)  # in the order of the parameters
+        probabilities, slopes = [], []
+        for cells, total, moved in self._groups(flux, theta[:, 7:8]):
+            norm = (fractions.squeeze(2) * total[:, 2:]).sum(1, keepdim=True).clamp_min(_LEAST)
+            here = (fractions * cells[:, 2:]).sum(1) / norm
+            by_scale = (fractions * moved[:, 2:]).sum(1, keepdim=True) / norm.unsqueeze(2)
+            by_flux = (cells - here.unsqueeze(1) * total.unsqueeze(2)) / norm.unsqueeze(2)
+            probabilities.append(here.clamp_min(0.0))
+            slopes.append(torch.cat([by_flux, by_scale], 1))
+        return torch.cat(probabilities, 1), torch.cat(slopes, 2)
+
+    def _sources(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra (N, 5, 125) of the species before their fractions, and E / (Z R_cut)."""
+        gamma, cut = theta[:, :1], theta[:, 1:2]
+        slope = (1 - gamma) * (self._lg_energy - 19.0) * np.log(10.0)
+        ratio = 10.0 ** (self._lg_energy - cut).unsqueeze(1) / torch.from_numpy(CHARGE)[:, None]
+        return torch.exp(slope.unsqueeze(1) + torch.where(ratio > 1, 1 - ratio, 0.0)), ratio
+
+    def _propagated(self, source: Tensor) -> Tensor:
+        return (source.flatten(1) @ self._matrix).reshape(len(source), 5, len(self.lg_arrival))
+
+    def _groups(self, flux: Tensor, shift: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of K fluxes (N, K, 5, 75): what lies in the cells (N, K, bins) of the spectrum and of each energy bin of Xmax, the sum over all
+        cells (N, K), and the derivative of the cells by the Xmax scale.
+        """
+        total = flux.sum(2)
+        spectrum = torch.stack([total[..., rows].sum(-1) for rows in self._spectrum], -1) / self._correction
+        found = [(spectrum, spectrum.sum(-1), torch.zeros_like(spectrum))]
+        edges = torch.from_numpy(XMAX_EDGES[1:-1])
         for i, (rows, template) in enumerate(zip(self._slices, self._templates, strict=True)):
-            below = flux[:, :, rows].flatten(1) @ template  # (N, F + 1), the last one the sum
-            below = below[:, :-1] / below[:, -1:].clamp_min(_LEAST)
-            moved = shift * torch.where(shift > 0, self._scale[i, 0], self._scale[i, 1])
-            inner = _interpolated(below, torch.from_numpy(XMAX_EDGES[1:-1]) - moved)
-            ends = inner.new_zeros(len(inner), 1)
-            parts.append(torch.cat([ends, inner, ends + 1], 1).diff(dim=1).clamp_min(0.0))
-        return torch.cat(parts, 1)
+            below = flux[..., rows].flatten(2) @ template  # (N, K, F + 1), the last one the sum
+            scale = torch.where(shift > 0, self._scale[i, 0], self._scale[i, 1])
+            inner, slope = _interpolated(below[..., :-1], edges - shift * scale)
+            ends = inner.new_zeros(*inner.shape[:2], 1)
+            cells = torch.cat([ends, inner, below[..., -1:]], -1).diff(dim=-1)
+            moved = torch.cat([ends, -scale.unsqueeze(1) * slope, ends], -1).diff(dim=-1)
+            found.append((cells, below[..., -1], moved))
+        return found
 
     def expected(self, theta: Tensor) -> Tensor:
         """Expected counts (N, 420) of parameters (N, 8)."""
@@ -158,9 +196,10 @@ def _templates(lg_energy: np.ndarray, seen: np.ndarray, resolution: np.ndarray, 
     return np.column_stack([density @ below.T, density.sum(1)])
 
 
-def _interpolated(below: Tensor, x: Tensor) -> Tensor:
-    """Linear interpolation of (N, F) values on ``_FINE`` at (N, K) points."""
-    place = ((x - _FINE[0]) / (_FINE[1] - _FINE[0])).clamp(0, len(_FINE) - 1.001)
-    index = place.long()
-    left, right = below.gather(1, index), below.gather(1, index + 1)
-    return torch.lerp(left, right, place - index)
+def _interpolated(below: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear interpolation of (N, K, F) values on ``_FINE`` at (N, E) points, and its slope: (N, K, E) each."""
+    width = float(_FINE[1] - _FINE[0])
+    place = ((x - _FINE[0]) / width).clamp(0, len(_FINE) - 1.001)
+    index = place.long().unsqueeze(1).expand(-1, below.shape[1], -1)
+    left, right = below.gather(2, index), below.gather(2, index + 1)
+    return torch.lerp(left, right, place.unsqueeze(1) - index), (right - left) / width

@@ -11,24 +11,15 @@ import torch
 from torch import Tensor
 
 from hepflows.applications.airshower.config import AirshowerConfig
+from hepflows.applications.airshower.fitting import Fitter
 from hepflows.applications.airshower.forward import ForwardModel
 from hepflows.applications.airshower.prior import NAMES, Prior
+from hepflows.applications.airshower.universes import Universes, features
 from hepflows.errors import CheckpointError
 from hepflows.posterior.adaptation import population_monte_carlo
 from hepflows.posterior.estimator import PosteriorEstimator
 from hepflows.posterior.reweighting import Reweighted, reweight
 from hepflows.training.loop import History, Progress
-from hepflows.training.seeding import generator
-
-
-def features(counts: Tensor) -> Tensor:
-    """Counts (..., 420) as a network takes them: the logarithm of the spectrum, the square root of Xmax."""
-    spectrum, xmax = counts[..., :15], counts[..., 15:]
-    return torch.cat([torch.log(spectrum + 0.5), torch.sqrt(xmax + 0.375)], -1)
-
-
-def _noisy(expected: Tensor, rng: torch.Generator) -> Tensor:
-    return features(torch.poisson(expected, generator=rng))
 
 
 @dataclass
@@ -39,55 +30,69 @@ class SourcePosterior:
         estimator: the flow.
         model: the forward model, for its likelihood.
         prior: of the parameters.
+        fitter: fits the counts for the flow; None where it is shown the counts themselves.
     """
 
     estimator: PosteriorEstimator
     model: ForwardModel
     prior: Prior
+    fitter: Fitter | None
 
     @classmethod
     def learn(
         cls,
+        universes: Universes,
         config: AirshowerConfig,
         *,
         seed: int,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> tuple[SourcePosterior, History]:
-        """Simulate universes and learn from them; their Poisson noise is new in every epoch.
+        """Learn from universes that were simulated with the same configuration.
 
         Args:
-            config: prior, model, number of universes, flow.
-            seed: everything random follows from it.
+            universes: from `Universes.simulate`.
+            config: prior, model, flow.
+            seed: everything random of the training follows from it.
             checkpoint: where the training is kept.
             progress: called after every step.
         """
         prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
-        theta = prior.draw(config.universes, generator=generator(seed, "universes"))
-        expected = torch.cat([model.expected(rows).float() for rows in torch.split(theta, 4096)])
+        fitter = Fitter(model, prior) if config.observables == "fit" else None
         estimator = PosteriorEstimator(
-            config.posterior, bounds=prior.bounds, simplex=prior.simplex, names=NAMES, seed=seed
+            config.posterior,
+            bounds=prior.bounds,
+            simplex=prior.simplex,
+            names=NAMES,
+            guess=fitter is not None,
+            seed=seed,
         )
-        history = estimator.fit(theta, expected, augment=_noisy, checkpoint=checkpoint, progress=progress)
-        return cls(estimator, model, prior), history
+        history = estimator.fit(
+            universes.theta, universes.shown, augment=universes.noise, checkpoint=checkpoint, progress=progress
+        )
+        return cls(estimator, model, prior, fitter), history
+
+    def observables(self, counts: Tensor) -> Tensor:
+        """What the flow is shown (*batch, D) of counts (*batch, 420)."""
+        return features(counts.double()) if self.fitter is None else self.fitter(counts)
 
     def sample(self, counts: Tensor, n: int, *, seed: int) -> tuple[Tensor, Tensor]:
         """Draws (n, *batch, 8) for counts (*batch, 420), and their log densities (n, *batch)."""
-        return self.estimator.sample_and_log_prob(features(counts.double()), n, seed=seed)
+        return self.estimator.sample_and_log_prob(self.observables(counts), n, seed=seed)
 
     def log_prob(self, theta: Tensor, counts: Tensor) -> Tensor:
         """Log density of parameters (*sample, *batch, 8) for counts (*batch, 420)."""
-        return self.estimator.log_prob(theta, features(counts.double()))
+        return self.estimator.log_prob(theta, self.observables(counts))
 
     def out_of_range(self, counts: Tensor) -> Tensor:
         """Distance of counts (*batch, 420) from the universes of the training; above 1 they are unlike all of them."""
-        return self.estimator.out_of_range(features(counts.double()))
+        return self.estimator.out_of_range(self.observables(counts))
 
     def reweight(self, theta: Tensor, counts: Tensor) -> Reweighted:
         """Weights that make draws (n, *batch, 8) follow the exact posterior for counts (*batch, 420)."""
         return self.estimator.reweight(
             theta,
-            features(counts.double()),
+            self.observables(counts),
             lambda points, _: self.model.log_likelihood(points, counts.double()),
             self.prior.log_prob,
         )
@@ -139,4 +144,5 @@ class SourcePosterior:
             )
             raise CheckpointError(message)
         config = AirshowerConfig.model_validate(about)
-        return cls(estimator, ForwardModel(config.response, config.xmax), config.prior.prior()), config
+        prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
+        return cls(estimator, model, prior, Fitter(model, prior) if config.observables == "fit" else None), config

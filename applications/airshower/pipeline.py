@@ -16,6 +16,7 @@ from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.observations import Observation
 from hepflows.applications.airshower.prior import NAMES
 from hepflows.applications.airshower.report import write_report
+from hepflows.applications.airshower.universes import Universes, forget
 from hepflows.applications.airshower.verdict import Inferred, calibrate, infer, predictive, pseudo_data
 from hepflows.io import Field, writer
 from hepflows.training.runs import RunFolder, checksum
@@ -97,13 +98,16 @@ def _trained(folder: RunFolder, config: AirshowerConfig, seed: int) -> SourcePos
         return SourcePosterior.load(model)[0]
     started = time.monotonic()
     console.say(f"{config.universes} universes, {config.response}, {config.xmax}")
+    with console.progress("simulation") as update:
+        universes = Universes.simulate(config, seed, folder=folder / "universes", progress=update)
     with console.progress("training") as update:
-        posterior, history = SourcePosterior.learn(config, seed=seed, checkpoint=checkpoint, progress=update)
+        posterior, history = SourcePosterior.learn(universes, config, seed=seed, checkpoint=checkpoint, progress=update)
     spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
     folder.note(train_seconds=round(spent, 2))
     folder.write_history({"posterior": history})
     posterior.save(model, config)
     checkpoint.unlink(missing_ok=True)
+    forget(folder / "universes")
     return posterior
 
 

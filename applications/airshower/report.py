@@ -72,9 +72,13 @@ def verdict(metrics: Mapping[str, Any]) -> tuple[Tone, str, str]:
             odd + "the posterior holds within a model that does not.",
         )
     text = (
-        f"{share:.0%} of the draws count after the weights of the exact likelihood, and the model describes the data "
+        f"{share:.0%} of the adapted draws count after the weights of the exact likelihood, and the model describes the data "
+        f"(p = {metrics['predictive_p_value']:.2f})."
     )
-    return "good", "Posterior confirmed.", text + f"(p = {metrics['predictive_p_value']:.2f})."
+    if seen["efficiency"] < ENOUGH:
+        alone = f" The flow alone is off here, {seen['efficiency']:.1%} of its own draws would count: take the adapted ones, with weights."
+        return "good", "Posterior confirmed, after adaptation.", text + alone
+    return "good", "Posterior confirmed.", text
 
 
 def _cards(metrics: Mapping[str, Any]) -> list[Card]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hepflows import console
 from hepflows.applications.airshower.config import AirshowerConfig, ChainConfig
-from hepflows.applications.airshower.inference import SourcePosterior, features
+from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.mcmc import Chain, markov_chain
 from hepflows.applications.airshower.prior import NAMES
 from hepflows.metrics.calibration import hpd_ranks, information_gain, sbc_ranks, tarp_ranks, uniformity
@@ -56,7 +56,7 @@ def calibrate(posterior: SourcePosterior, config: AirshowerConfig, *, seed: int)
     ranks = {name: ranked[:, i] for i, name in enumerate(NAMES)}
     ranks["coverage"] = hpd_ranks(density, held_out, seed=seed)
     ranks["TARP"] = tarp_ranks(y, true, seed=seed)
-    ranks["TARP given x"] = tarp_ranks(y, true, observations=features(counts), seed=seed)
+    ranks["TARP given x"] = tarp_ranks(y, true, observations=posterior.observables(counts), seed=seed)
     found = {name: uniformity(values) for name, values in ranks.items()}
     gain, gain_std = information_gain(held_out, posterior.prior.log_prob(theta))
     p_values = [found[name].p_value for name in NAMES]

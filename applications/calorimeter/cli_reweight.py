@@ -77,7 +77,7 @@ def reweight(
             keep(path, inputs, overwrite)
 
     def showers() -> Iterator[Showers]:
-        return iterate_showers(generated, geometry=geometry)
+        yield from iterate_showers(generated, geometry=geometry)
 
     with console.progress("reweighting") as update:
         if known is not None:

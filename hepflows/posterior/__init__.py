@@ -11,6 +11,8 @@ from hepflows.lazy import public_name
 
 _PUBLIC = {
     "Adapted": "hepflows.posterior.adaptation",
+    "Guess": "hepflows.posterior.guess",
+    "Modes": "hepflows.posterior.mode",
     "OutOfRangeWarning": "hepflows.posterior.training_range",
     "Parameters": "hepflows.posterior.parameters",
     "PosteriorConfig": "hepflows.posterior.config",
@@ -18,6 +20,7 @@ _PUBLIC = {
     "Reweighted": "hepflows.posterior.reweighting",
     "Summary": "hepflows.posterior.summary",
     "TrainingRange": "hepflows.posterior.training_range",
+    "find_modes": "hepflows.posterior.mode",
     "population_monte_carlo": "hepflows.posterior.adaptation",
 }
 

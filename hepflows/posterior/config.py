@@ -14,10 +14,12 @@ class PosteriorConfig(Section):
     """The flow of a posterior, the network in front of it, and how both are trained.
 
     Attributes:
-        kind: ``spline`` (neural spline flow, arXiv:1906.04032) or ``affine`` (Glow-type affine couplings, the cINN of arXiv:1907.02392).
-        blocks: number of coupling blocks.
+        kind: ``spline`` (couplings, the neural spline flow of arXiv:1906.04032), ``autoregressive`` (splines in a masked autoregressive
+            flow, arXiv:1705.07057: the last coordinate first, each other one given those; sharper for a few that hang together)
+            or ``affine`` (Glow-type affine couplings, the cINN of arXiv:1907.02392).
+        blocks: number of coupling or autoregressive blocks.
         hidden: widths of the hidden layers of each conditioner.
-        bins: spline: bins of the rational-quadratic splines.
+        bins: of the rational-quadratic splines.
         dropout: in the conditioners, in training.
         summary: widths of the layers of a network that sums up the observables, the last one the width of the summary; none where empty,
             the couplings then see the standardised observables themselves.
@@ -28,7 +30,7 @@ class PosteriorConfig(Section):
     'affine'
     """
 
-    kind: Literal["spline", "affine"] = "spline"
+    kind: Literal["spline", "autoregressive", "affine"] = "spline"
     blocks: int = Field(5, ge=1)
     hidden: list[Count] = Field([64, 64])
     bins: int = Field(8, ge=2)

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from hepflows.errors import CheckpointError, ConfigError
+from hepflows.errors import ConfigError
 from hepflows.posterior import reweighting, tables
 from hepflows.posterior.config import PosteriorConfig
-from hepflows.posterior.network import PosteriorNetwork
+from hepflows.posterior.network import PosteriorNetwork, described
 from hepflows.posterior.objective import PosteriorLoss
 from hepflows.posterior.parameters import Bound, Parameters
 from hepflows.posterior.summary import Summary, joined, summarise
@@ -44,6 +44,8 @@ class PosteriorEstimator:
         names: of the parameters, for messages and pictures.
         embedding: a network of your own, observations ``(N, *shape)`` to ``(N, C)``, which takes them as they are. `load`
             needs it again, since a file holds no code.
+        guess: whether observations begin with a Gaussian guess of their posterior, packed by `Guess`, in the coordinates of `Parameters`.
+            The flow then learns what is left to say about its shape, with the columns of the guess among the observables.
         seed: everything random of the training follows from it.
 
     Shapes: one observation has the shape ``(D,)``, or any with an embedding. Observations are ``(*batch, D)``, draws ``(*n, *batch, P)`` in
@@ -68,10 +70,11 @@ class PosteriorEstimator:
         simplex: Sequence[int] | None = None,
         names: Sequence[str] | None = None,
         embedding: nn.Module | None = None,
+        guess: bool = False,
         seed: int = 0,
     ) -> None:
         self.config = PosteriorConfig() if config is None else config
-        self.bounds, self.simplex, self.embedding, self.seed = bounds, simplex, embedding, seed
+        self.bounds, self.simplex, self.embedding, self.guess, self.seed = bounds, simplex, embedding, guess, seed
         self.names = None if names is None else list(names)
         self.history: History | None = None
         self._network: PosteriorNetwork | None = None
@@ -106,11 +109,13 @@ class PosteriorEstimator:
         space = Parameters(theta.shape[1], self.bounds, self.simplex)
         self.names = tables.names(self.names, theta.shape[1])
         y = space(theta)[0]
-        order = torch.randperm(len(x), generator=generator(self.seed, "validation"))
-        count = max(1, round(self.config.validation * len(x)))
-        held, rest = order[:count], order[count:]
         spread = tables.spread(y, space, self.names)
-        network = PosteriorNetwork(self.config, space, x.shape[1:], y.mean(0), spread, self.embedding, self.seed)
+        mean = y.mean(0)
+        if self.guess:
+            y = tables.guesses(x, y.shape[1], fresh=augment is not None).into(y)
+            mean, spread = torch.zeros_like(mean), torch.ones_like(spread)
+        held, rest = tables.held_out(len(x), self.config.validation, generator(self.seed, "validation"))
+        network = self._untrained(space, x.shape[1:], mean, spread)
         seen = x[rest] if augment is None else augment(x[rest], generator(self.seed, "standardise"))
         network.observables.standardise(seen)
         network.range.fitted(seen.flatten(1))
@@ -253,6 +258,7 @@ class PosteriorEstimator:
                 "names": self.names,
                 "shape": list(self.network.shape),
                 "embedding": self.embedding is not None,
+                "guess": self.guess,
                 "seed": self.seed,
                 "history": None if self.history is None else vars(self.history),
             },
@@ -272,29 +278,22 @@ class PosteriorEstimator:
             CheckpointError: not such a file, or an embedding that is missing or does not fit.
         """
         tensors, header = load_tensors(path)
-        about = header.get("posterior")
-        if about is None:
-            message = f"{path}: holds a model, but no posterior: give a file that PosteriorEstimator.save wrote"
-            raise CheckpointError(message)
-        if about["embedding"] != (embedding is not None):
-            wanted = "with an embedding of its own: pass embedding=" if about["embedding"] else "without an embedding"
-            message = f"{path}: this estimator was made {wanted}"
-            raise CheckpointError(message)
-        space = about["parameters"]
-        bounds = [None if bound is None else (float(bound[0]), float(bound[1])) for bound in space["bounds"]]
+        about = described(header, path, embedding)
+        space = Parameters.described(about["parameters"])
         estimator = cls(
             PosteriorConfig.model_validate(about["config"]),
-            bounds=bounds, simplex=space["simplex"], names=about["names"], embedding=embedding, seed=about["seed"],
+            bounds=space.bounds, simplex=space.simplex or None, names=about["names"], embedding=embedding,
+            guess=about.get("guess", False), seed=about["seed"],
         )  # fmt: skip
-        parameters = Parameters(space["count"], bounds, space["simplex"])
-        zero, one = torch.zeros(parameters.features), torch.ones(parameters.features)
-        network = PosteriorNetwork(estimator.config, parameters, about["shape"], zero, one, embedding, estimator.seed)
-        for part in (network.flow, network.observables):  # what says how far it was trained stays in float64
-            part.to(tensors["observables.mean"].dtype)
+        zero, one = torch.zeros(space.features), torch.ones(space.features)
+        network = estimator._untrained(space, about["shape"], zero, one).to_dtype(tensors["observables.mean"].dtype)
         load_state(network, tensors, path)
         estimator._network = network.eval()
         estimator.history = None if about["history"] is None else History(**about["history"])
         return estimator, header["notes"]
+
+    def _untrained(self, space: Parameters, shape: Sequence[int], mean: Tensor, spread: Tensor) -> PosteriorNetwork:
+        return PosteriorNetwork(self.config, space, shape, mean, spread, self.embedding, self.seed, guess=self.guess)
 
     def _rows(self, x: ArrayLike | Tensor) -> tuple[Tensor, tuple[int, ...]]:
         return tables.observations(x, self.network.shape, self.network.dtype)

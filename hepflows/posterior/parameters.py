@@ -109,6 +109,12 @@ class Parameters(nn.Module):
         """What `Parameters` was made with, JSON-able."""
         return {"count": self.count, "bounds": self.bounds, "simplex": self.simplex or None}
 
+    @classmethod
+    def described(cls, description: dict[str, Any]) -> Parameters:
+        """From a `description`."""
+        bounds = [None if bound is None else (float(bound[0]), float(bound[1])) for bound in description["bounds"]]
+        return cls(description["count"], bounds, description["simplex"])
+
     def _sticks(self, fractions: Tensor) -> Tensor:
         total = fractions.sum(-1)
         if bool(((total - 1).abs() > _SUM).any()):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hepflows.errors import ConfigError, DataError
+from hepflows.posterior.guess import Guess
 from hepflows.posterior.parameters import Bound, Parameters
 
 FEWEST = 100
@@ -95,6 +96,30 @@ def check_pairs(theta: Tensor, x: Tensor) -> None:
     if len(x) < FEWEST:
         message = f"an estimator needs at least {FEWEST} simulations to learn from, got {len(x)}"
         raise DataError(message)
+
+
+def guesses(x: Tensor, features: int, *, fresh: bool) -> Guess:
+    """The `Guess` that rows of observables ``(N, D)`` begin with, in float64.
+
+    Raises:
+        DataError: too few columns.
+        ConfigError: observables that get fresh noise, which the guess would not know of.
+    """
+    width = Guess.width(features)
+    if fresh:
+        message = "a guess is made from observables as they are: fit without augment, with the noise in the table"
+        raise ConfigError(message)
+    if x.ndim != 2 or x.shape[1] < width:
+        message = f"with guess=True a row of observables begins with the {width} columns of Guess.pack, got the shape {tuple(x.shape)}"
+        raise DataError(message)
+    return Guess.unpack(x.double(), features)
+
+
+def held_out(rows: int, share: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows that choose the epoch, at least one, and those that are learnt."""
+    order = torch.randperm(rows, generator=rng)
+    count = max(1, round(share * rows))
+    return order[:count], order[count:]
 
 
 def names(given: Sequence[str] | None, count: int) -> list[str]:
