@@ -74,6 +74,8 @@ class AirshowerConfig(Section):
         universes: simulated to learn from.
         observables: what the flow is shown: ``fit``, the mode of the posterior, its curvature and the goodness of fit, see `Fitter`; or
             ``counts``, all 420, with Poisson noise that is new in every epoch.
+        refresh: with ``fit``: how many further draws of its posterior each universe gets, by a first flow and the likelihood, before the
+            flow learns again, see `hepflows.posterior.refreshed`; none where zero.
         posterior: the flow and its training.
         chain: see `ChainConfig`.
         verdict: see `VerdictConfig`.
@@ -85,6 +87,7 @@ class AirshowerConfig(Section):
     prior: PriorConfig = PriorConfig()
     universes: int = Field(200_000, ge=1000)
     observables: Literal["fit", "counts"] = "fit"
+    refresh: int = Field(0, ge=0)
     posterior: PosteriorConfig = PosteriorConfig()
     chain: ChainConfig = ChainConfig()
     verdict: VerdictConfig = VerdictConfig()

@@ -16,9 +16,10 @@ from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.observations import Observation
 from hepflows.applications.airshower.prior import NAMES
 from hepflows.applications.airshower.report import write_report
-from hepflows.applications.airshower.universes import Universes, forget
+from hepflows.applications.airshower.universes import Universes
 from hepflows.applications.airshower.verdict import Inferred, calibrate, infer, predictive, pseudo_data
 from hepflows.io import Field, writer
+from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
 from hepflows.training.seeding import derive, generator
 
@@ -93,22 +94,35 @@ def run(
 
 def _trained(folder: RunFolder, config: AirshowerConfig, seed: int) -> SourcePosterior:
     """The flow of the run, or the one that it has already."""
-    model, checkpoint = folder / "model.safetensors", folder / "checkpoint_posterior.safetensors"
+    model = folder / "model.safetensors"
     if model.exists():
         return SourcePosterior.load(model)[0]
     started = time.monotonic()
     console.say(f"{config.universes} universes, {config.response}, {config.xmax}")
     with console.progress("simulation") as update:
-        universes = Universes.simulate(config, seed, folder=folder / "universes", progress=update)
-    with console.progress("training") as update:
-        posterior, history = SourcePosterior.learn(universes, config, seed=seed, checkpoint=checkpoint, progress=update)
+        universes = Universes.simulate(config, seed, folder=folder.path, progress=update)
+    histories = {}
+    if config.observables == "fit" and config.refresh:
+        first, histories["first"] = _learnt(universes, config, seed, folder, "first")
+        with console.progress("refreshing") as update:
+            universes = universes.refreshed(first.estimator, config, seed, folder=folder.path, progress=update)
+    posterior, histories["posterior"] = _learnt(universes, config, seed, folder, "posterior")
     spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
     folder.note(train_seconds=round(spent, 2))
-    folder.write_history({"posterior": history})
+    folder.write_history(histories)
     posterior.save(model, config)
-    checkpoint.unlink(missing_ok=True)
-    forget(folder / "universes")
+    for checkpoint in folder.path.glob("checkpoint_*.safetensors"):
+        checkpoint.unlink()
     return posterior
+
+
+def _learnt(
+    universes: Universes, config: AirshowerConfig, seed: int, folder: RunFolder, name: str
+) -> tuple[SourcePosterior, History]:
+    """A flow that has learnt; the checkpoint of one that is through gives it back at once."""
+    checkpoint = folder / f"checkpoint_{name}.safetensors"
+    with console.progress("training" if name == "posterior" else "first training") as update:
+        return SourcePosterior.learn(universes, config, seed=seed, checkpoint=checkpoint, progress=update)
 
 
 def _parameters(found: Inferred) -> dict[str, dict[str, float]]:

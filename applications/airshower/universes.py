@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,9 +13,11 @@ from torch import Tensor
 from hepflows.applications.airshower.config import AirshowerConfig
 from hepflows.applications.airshower.fitting import Fitter
 from hepflows.applications.airshower.forward import ForwardModel
+from hepflows.posterior.estimator import PosteriorEstimator
+from hepflows.posterior.refresh import refreshed
 from hepflows.training.checkpoint import load_tensors, save_tensors
 from hepflows.training.loop import Progress
-from hepflows.training.seeding import generator
+from hepflows.training.seeding import derive, generator
 
 Noise = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -37,7 +39,7 @@ class Universes:
     """A table of simulated universes.
 
     Args:
-        theta: (N, 8) parameters.
+        theta: (N, 8) parameters, or (R, N, 8) draws of the posterior of each row.
         shown: (N, D) what the flow is shown, or what it is made from.
         noise: makes that from the table, anew in every epoch; None where nothing is left to draw.
     """
@@ -55,39 +57,82 @@ class Universes:
         Args:
             config: prior, model, number, and what is shown.
             seed: of parameters and noise.
-            folder: where finished blocks of fits are kept, for a run that is interrupted.
+            folder: of a run, where finished blocks of fits are kept as checkpoints.
             progress: called after every block.
         """
         prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
         theta = prior.draw(config.universes, generator=generator(seed, "universes"))
-        blocks = torch.split(theta, _BLOCK)
         fitter = Fitter(model, prior) if config.observables == "fit" else None
-        parts, done = [], 0
-        for number, rows in enumerate(blocks):
-            if fitter is None:
-                parts.append(model.expected(rows).float())
-            else:
-                counts = model.simulate(rows, generator=generator(seed, "counts", number))
-                parts.append(_kept(folder, number, lambda counts=counts: fitter(counts).float()))  # type: ignore[misc]
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(theta), "universes")
+
+        def block(number: int, rows: Tensor) -> Tensor:
+            return (
+                model.expected(rows).float() if fitter is None else fitter(_counts(model, rows, seed, number)).float()
+            )
+
+        kept = None if fitter is None else folder
+        parts = [
+            _kept(kept, "fit", number, partial(block, number, rows))
+            for number, rows in _blocks(theta, progress, "fitted")
+        ]
         return cls(theta, torch.cat(parts), _noisy if fitter is None else None)
 
+    def refreshed(
+        self,
+        estimator: PosteriorEstimator,
+        config: AirshowerConfig,
+        seed: int,
+        *,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Universes:
+        """The same universes with further draws of their posteriors, see `hepflows.posterior.refreshed`.
 
-def forget(folder: Path) -> None:
-    """Remove the blocks that `Universes.simulate` kept."""
-    shutil.rmtree(folder, ignore_errors=True)
+        Args:
+            estimator: has learnt from these universes.
+            config, seed: that they were simulated with.
+            folder: of a run, where finished blocks are kept as checkpoints.
+            progress: called after every block.
+        """
+        prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
+
+        def block(number: int, rows: Tensor, shown: Tensor) -> Tensor:
+            counts = _counts(model, rows, seed, number)
+
+            def log_target(theta: Tensor) -> Tensor:
+                return model.log_likelihood(theta, counts) + prior.log_prob(theta)
+
+            return refreshed(
+                estimator, rows, shown, log_target, rounds=config.refresh, seed=derive(seed, "refresh", number)
+            )
+
+        parts = [
+            _kept(folder, "refreshed", number, partial(block, number, rows, shown))
+            for (number, rows), shown in zip(
+                _blocks(self.theta, progress, "refreshed"), torch.split(self.shown, _BLOCK), strict=True
+            )
+        ]
+        return Universes(torch.cat(parts, 1), self.shown, self.noise)
 
 
-def _kept(folder: Path | None, number: int, make: Callable[[], Tensor]) -> Tensor:
+def _counts(model: ForwardModel, theta: Tensor, seed: int, number: int) -> Tensor:
+    return model.simulate(theta, generator=generator(seed, "counts", number))
+
+
+def _blocks(theta: Tensor, progress: Progress | None, what: str) -> Iterator[tuple[int, Tensor]]:
+    """Numbered blocks of rows; when the next one is asked for, the one before is done."""
+    for number, rows in enumerate(torch.split(theta, _BLOCK)):
+        yield number, rows
+        if progress is not None:
+            progress(min((number + 1) * _BLOCK, len(theta)), len(theta), f"universes {what}")
+
+
+def _kept(folder: Path | None, kind: str, number: int, make: Callable[[], Tensor]) -> Tensor:
     """A block from its file, or made and written to it."""
     if folder is None:
         return make()
-    path = folder / f"{number:06d}.safetensors"
+    path = folder / f"checkpoint_{kind}_{number:06d}.safetensors"
     if path.exists():
-        return load_tensors(path)[0]["shown"]
-    folder.mkdir(exist_ok=True)
+        return load_tensors(path)[0]["block"]
     block = make()
-    save_tensors(path, {"shown": block}, {})
+    save_tensors(path, {"block": block}, {})
     return block

@@ -21,6 +21,7 @@ _PUBLIC = {
     "Summary": "hepflows.posterior.summary",
     "TrainingRange": "hepflows.posterior.training_range",
     "find_modes": "hepflows.posterior.mode",
+    "refreshed": "hepflows.posterior.refresh",
     "population_monte_carlo": "hepflows.posterior.adaptation",
 }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hepflows.errors import ConfigError
 from hepflows.posterior import reweighting, tables
 from hepflows.posterior.config import PosteriorConfig
+from hepflows.posterior.fresh import Augment, fresh
 from hepflows.posterior.network import PosteriorNetwork, described
 from hepflows.posterior.objective import PosteriorLoss
 from hepflows.posterior.parameters import Bound, Parameters
@@ -22,9 +23,6 @@ from hepflows.training.batches import TensorBatches
 from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
 from hepflows.training.loop import History, Progress, fit
 from hepflows.training.seeding import derive, generator
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Gives observables ``(B, *shape)`` fresh noise, with a generator."""
 
 SUMMARISED = 1 << 20
 """Draws that a summary holds at once."""
@@ -92,7 +90,7 @@ class PosteriorEstimator:
         """Learn from ``N`` simulated pairs.
 
         Args:
-            theta: (N, P) parameters.
+            theta: (N, P) parameters, or (R, N, P) if each row comes with R draws, see `refreshed`; an epoch takes one of them.
             x: (N, D) observables, or (N, *shape) with an embedding.
             weights: (N,) weights of the rows, which may be negative, see `PosteriorLoss`.
             augment: ``augment(x, generator)``, called for every batch of an epoch anew: noise that need not be in the table.
@@ -106,26 +104,26 @@ class PosteriorEstimator:
         theta, x = tables.parameters(theta, self.bounds, self.simplex), tables.floats(x, "observables")
         weight = tables.weights(weights, len(x))
         tables.check_pairs(theta, x)
-        space = Parameters(theta.shape[1], self.bounds, self.simplex)
-        self.names = tables.names(self.names, theta.shape[1])
+        space = Parameters(theta.shape[-1], self.bounds, self.simplex)
+        self.names = tables.names(self.names, theta.shape[-1])
         y = space(theta)[0]
-        spread = tables.spread(y, space, self.names)
-        mean = y.mean(0)
+        mean, spread = y.flatten(0, -2).mean(0), tables.spread(y.flatten(0, -2), space, self.names)
         if self.guess:
-            y = tables.guesses(x, y.shape[1], fresh=augment is not None).into(y)
+            y = tables.guesses(x, space.features, fresh=augment is not None).into(y)
             mean, spread = torch.zeros_like(mean), torch.ones_like(spread)
         held, rest = tables.held_out(len(x), self.config.validation, generator(self.seed, "validation"))
         network = self._untrained(space, x.shape[1:], mean, spread)
         seen = x[rest] if augment is None else augment(x[rest], generator(self.seed, "standardise"))
         network.observables.standardise(seen)
         network.range.fitted(seen.flatten(1))
-        fresh = None if augment is None else lambda batch, rng: (batch[0], augment(batch[1], rng), *batch[2:])
-        table = (y.to(x.dtype), x, *([] if weight is None else [weight]))
+        draws = y.movedim(0, 1) if y.ndim == 3 else y
+        changed = fresh(augment, draws.shape[1] if y.ndim == 3 else 1)
+        table = (draws.to(x.dtype), x, *([] if weight is None else [weight]))
         size = self.config.training.batch_size
         self.history = fit(
-            PosteriorLoss(network.flow, network.observables, floor=-10.0 - 4.0 * y.shape[1]),
-            TensorBatches(table, size, fresh, rows=rest),
-            TensorBatches(table, max(size, 4096), fresh, rows=held, shuffle=False),
+            PosteriorLoss(network.flow, network.observables, floor=-10.0 - 4.0 * space.features),
+            TensorBatches(table, size, changed, rows=rest),
+            TensorBatches(table, max(size, 4096), changed, rows=held, shuffle=False),
             self.config.training,
             seed=derive(self.seed, "training"),
             checkpoint=checkpoint,

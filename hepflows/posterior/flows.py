@@ -75,9 +75,9 @@ def _spline(
 def _autoregressive(
     features: int, context_features: int, config: PosteriorConfig, generator: torch.Generator
 ) -> list[Bijection]:
-    blocks = [_first(features, context_features, config, generator)]
-    univariate = RationalQuadraticSpline(bins=config.bins, bound=BOUND)
-    for _ in range(config.blocks):
+    blocks: list[Bijection] = []
+    univariates = [Affine(), *[RationalQuadraticSpline(bins=config.bins, bound=BOUND)] * config.blocks]
+    for univariate in univariates:
         made = MADE(
             features, univariate.per_feature, config.hidden,
             context_features=context_features, dropout=config.dropout, generator=generator,

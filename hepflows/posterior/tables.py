@@ -43,21 +43,21 @@ def floats(x: ArrayLike | Tensor, what: str, dtype: torch.dtype | None = None) -
 
 
 def parameters(theta: ArrayLike | Tensor, bounds: Sequence[Bound] | None, simplex: Sequence[int] | None) -> Tensor:
-    """Parameters ``(N, P)`` in float64, all of them where they may be.
+    """Parameters ``(N, P)`` or ``(R, N, P)`` in float64, all of them where they may be.
 
     Raises:
         DataError: no table, or a value outside of its bounds or of the simplex.
     """
     values = floats(theta, "parameters", torch.float64)
-    if values.ndim != 2:
-        message = f"the parameters must be a table (rows, parameters), got the shape {tuple(values.shape)}"
+    if values.ndim not in (2, 3):
+        message = f"the parameters must be a table (rows, parameters) or (draws, rows, parameters), got the shape {tuple(values.shape)}"
         raise DataError(message)
-    ladj = Parameters(values.shape[1], bounds, simplex)(values)[1]
+    ladj = Parameters(values.shape[-1], bounds, simplex)(values)[1]
     outside = (ladj == -torch.inf).nonzero()
     if len(outside):
         message = (
-            f"{len(outside)} rows of parameters lie outside of the bounds, the first is row {int(outside[0, 0])} with "
-            f"{[float(f'{value:.6g}') for value in values[outside[0, 0]]]}: widen the bounds or drop these rows"
+            f"{len(outside)} rows of parameters lie outside of the bounds, the first is row {int(outside[0, -1])} with "
+            f"{[float(f'{value:.6g}') for value in values[tuple(outside[0])]]}: widen the bounds or drop these rows"
         )
         raise DataError(message)
     return values
@@ -88,7 +88,7 @@ def check_pairs(theta: Tensor, x: Tensor) -> None:
     Raises:
         DataError: different numbers of rows, too few of them, or no table.
     """
-    if x.ndim < 2 or len(x) != len(theta):
+    if x.ndim < 2 or len(x) != theta.shape[-2]:
         message = (
             f"parameters {tuple(theta.shape)} and observables {tuple(x.shape)} must be tables with one row a simulation"
         )

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from scipy.stats import kstest
 
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import sbc_ranks, uniformity
-from hepflows.posterior import Guess, PosteriorConfig, PosteriorEstimator, find_modes
+from hepflows.posterior import Guess, PosteriorConfig, PosteriorEstimator, find_modes, refreshed
 from hepflows.training import TrainingConfig
 
 NOISE = 0.5
@@ -98,6 +99,30 @@ def test_the_density_is_normalised_within_bounds():
     grid = (torch.arange(4000, dtype=torch.float64).unsqueeze(1) + 0.5) / 4000
     mass = found.log_prob(grid.unsqueeze(1), shown[:5]).exp().mean(0)
     torch.testing.assert_close(mass, torch.ones(5, dtype=torch.float64), atol=0.01, rtol=0)
+
+
+def test_refreshed_draws_are_exact_and_teach_more():
+    theta, x = simulate(1500, 0)
+    first = PosteriorEstimator(config(3), seed=1)
+    first.fit(theta, x)
+
+    def log_target(points):
+        return -0.5 * ((x - points @ MATRIX.T) / NOISE).square().sum(-1) - 0.5 * points.square().sum(-1)
+
+    more = refreshed(first, theta, x, log_target, rounds=7, proposals=6, seed=3)
+    assert more.shape == (8, 1500, 2)
+    assert torch.equal(more[0], theta)
+    pulls = exact(x).into(more[1:])  # standard normal, whatever the estimator is worth
+    assert float((more[1:] != more[:-1]).any(-1).double().mean()) > 0.5
+    for column in range(2):
+        assert kstest(pulls[6, :, column], "norm").pvalue > 1e-3
+        assert abs(float(pulls[..., column].mean())) < 0.1
+    once, several = (PosteriorEstimator(config(60), seed=1) for _ in range(2))
+    once.fit(theta[:300], x[:300])  # so few that they are learnt by heart
+    several.fit(more[:, :300], x[:300])
+    assert kl(several, lambda x: x) < 0.7 * kl(once, lambda x: x)
+    with pytest.raises(DataError, match=r"\(draws, rows, parameters\), got the shape \(2,\)"):
+        first.fit(theta[0], x)
 
 
 def test_wrong_calls_are_one_sentence():

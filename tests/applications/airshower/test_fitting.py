@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from scipy.stats import kstest
+from scipy.stats import ks_2samp, kstest
 
 from hepflows.applications.airshower.config import load_config
 from hepflows.applications.airshower.fitting import GUESS, Fitter
 from hepflows.applications.airshower.forward import ForwardModel
+from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.prior import Prior
 from hepflows.applications.airshower.universes import Universes
 from hepflows.posterior import Guess
@@ -99,13 +100,34 @@ def test_an_interrupted_simulation_goes_on(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Universes.simulate(config, 3, folder=tmp_path / "universes", progress=interrupt)
-    before = (tmp_path / "universes" / "000000.safetensors").stat().st_mtime_ns
-    again = Universes.simulate(config, 3, folder=tmp_path / "universes")
-    assert (tmp_path / "universes" / "000000.safetensors").stat().st_mtime_ns == before
+        Universes.simulate(config, 3, folder=tmp_path, progress=interrupt)
+    before = (tmp_path / "checkpoint_fit_000000.safetensors").stat().st_mtime_ns
+    again = Universes.simulate(config, 3, folder=tmp_path)
+    assert (tmp_path / "checkpoint_fit_000000.safetensors").stat().st_mtime_ns == before
     assert torch.equal(again.shown, whole.shown)
     counts = Universes.simulate(load_config("quick", ["universes=1000", "observables=counts"]), 3)
     rng = torch.Generator().manual_seed(0)
     assert counts.shown.shape == (1000, 420)
     assert not torch.equal(counts.noise(counts.shown, rng), counts.noise(counts.shown, rng))
     np.testing.assert_allclose(counts.shown[:, :15].sum(1), 55730, rtol=1e-4)
+
+
+def test_refreshed_universes_are_draws_of_the_same_posteriors(model, tmp_path):
+    settings = ["universes=1500", "posterior.training.epochs=6", "posterior.blocks=1", "refresh=3"]
+    config = load_config("quick", settings)
+    universes = Universes.simulate(config, 3)
+    first, _ = SourcePosterior.learn(universes, config, seed=1)
+    more = universes.refreshed(first.estimator, config, 3, folder=tmp_path)
+    assert more.theta.shape == (4, 1500, 8)
+    assert torch.equal(more.theta[0], universes.theta)
+    moved = (more.theta[1:] != more.theta[:-1]).any(-1).double().mean()
+    assert 0.3 < float(moved) < 1
+    # parameters and counts keep their joint distribution: the new ones come from the same prior, and explain the counts as well
+    for column in (0, 1, 7):
+        assert ks_2samp(more.theta[0, :, column], more.theta[3, :, column]).pvalue > 1e-3
+    pulls = Guess.unpack(universes.shown.double(), 7).into(Prior().space()(more.theta)[0])
+    assert ks_2samp(pulls[0, :, 6], pulls[3, :, 6]).pvalue > 1e-3
+    again = universes.refreshed(first.estimator, config, 3, folder=tmp_path)
+    assert torch.equal(again.theta, more.theta)
+    found, _ = SourcePosterior.learn(more, config, seed=1)
+    assert found.estimator.history.validation[-1] < 1.02 * first.estimator.history.validation[-1]
