@@ -10,10 +10,10 @@ from hepflows.applications.airshower import report_pictures as pictures
 from hepflows.applications.airshower.observations import Observation
 from hepflows.applications.airshower.prior import NAMES
 from hepflows.applications.airshower.verdict import Calibration, Inferred, Predictive
-from hepflows.report import plots
 from hepflows.report.calibration import coverage, ecdf_difference, rank_histograms
 from hepflows.report.corner import corner
 from hepflows.report.html import Card, Picture, Report, Tone
+from hepflows.report.training import loss_pictures
 from hepflows.training.loop import History
 
 ENOUGH = 0.02
@@ -49,8 +49,7 @@ def write_report(
     _chains(report, metrics)
     report.section("How it was made")
     with report.details("Losses"):
-        shown = [plots.losses({"train": one.train, "validation": one.validation}) for one in histories.values()]
-        report.figures([Picture(figure, alt="loss by epoch") for figure in shown])
+        report.figures(loss_pictures(histories))
     report.manifest(manifest)
     report.write(path)
 

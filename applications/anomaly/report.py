@@ -19,6 +19,7 @@ from hepflows.applications.anomaly.report_text import cards, verdict
 from hepflows.applications.anomaly.sky import Sky
 from hepflows.report import plots
 from hepflows.report.html import Picture, Report
+from hepflows.report.training import loss_pictures
 from hepflows.training.loop import History
 
 
@@ -253,14 +254,5 @@ def _compared(sample: Closure, place: str) -> list[Picture]:
 def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[str, Any]) -> None:
     report.section("How it was made")
     with report.details("Losses of the flows"):
-        report.figures(
-            [
-                Picture(
-                    plots.losses({"train": one.train, "validation": one.validation}),
-                    title=f"{name}.",
-                    alt=f"loss of {name}",
-                )
-                for name, one in histories.items()
-            ]
-        )
+        report.figures(loss_pictures(histories))
     report.manifest(manifest)

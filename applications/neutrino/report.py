@@ -13,9 +13,9 @@ from hepflows.applications.neutrino.quantities import NAMES, TITLES, UNITS
 from hepflows.applications.neutrino.report_text import cards, verdict
 from hepflows.applications.neutrino.verdict import Judged
 from hepflows.report import calibration as plots_of
-from hepflows.report import plots
 from hepflows.report.html import Picture, Report
 from hepflows.report.numbers import plus_minus
+from hepflows.report.training import loss_pictures
 from hepflows.training.loop import History
 
 
@@ -156,14 +156,5 @@ def _single_events(report: Report, judged: Judged) -> None:
 def _origin(report: Report, histories: Mapping[str, History], manifest: Mapping[str, Any]) -> None:
     report.section("How it was made")
     with report.details("Losses"):
-        report.figures(
-            [
-                Picture(
-                    plots.losses({"train": one.train, "validation": one.validation}, ylabel="loss"),
-                    title=f"{name}.",
-                    alt=f"loss of {name}",
-                )
-                for name, one in histories.items()
-            ]
-        )
+        report.figures(loss_pictures(histories, ylabel="loss"))
     report.manifest(manifest)
