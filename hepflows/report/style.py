@@ -167,8 +167,9 @@ def literal(name: str, length: int = 32) -> str:
 
 
 def sample_style(index: int) -> dict[str, Any]:
-    """Colour and dash pattern of the generated sample number `index` (0, 1, ...), repeating after the sixth."""
-    return {"color": SAMPLES[index % len(SAMPLES)], "linestyle": DASHES[index % len(DASHES)]}
+    """Colour and dash pattern of the generated sample number `index` (0, 1, ...): six colours, which come again with other dashes."""
+    turn = index // len(SAMPLES)
+    return {"color": SAMPLES[index % len(SAMPLES)], "linestyle": DASHES[(index + turn) % len(DASHES)]}
 
 
 def legend_columns(texts: Sequence[str], letters: int = 40) -> int:

@@ -91,3 +91,8 @@ def test_samples_differ_for_the_colour_blind(cone: str) -> None:
     distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 0.1
     assert len({str(style.sample_style(index)["linestyle"]) for index in range(6)}) == 6
+
+
+def test_thirty_six_samples_all_look_different() -> None:
+    looks = [tuple(map(str, style.sample_style(index).values())) for index in range(36)]
+    assert len(set(looks)) == 36
