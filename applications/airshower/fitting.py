@@ -14,7 +14,6 @@ from hepflows.training.seeding import generator
 _STARTS = 10_000  # universes, the likeliest of which a fit begins at
 _CHUNK = 256
 _LEAST = 1e-12  # probability below which a bin tells nothing by its derivatives
-_GROUPS = [15, *[45] * 9]
 
 GUESS = Guess.width(7)
 """Columns of the guess; one more for each of the ten histograms."""
@@ -60,7 +59,7 @@ class Fitter:
     def modes(self, counts: Tensor) -> Modes:
         """The largest posteriors for counts (N, 420)."""
         heights = counts.float() @ self._log_starts.T - 0.5 * self._starts.square().sum(1).float()
-        totals = torch.repeat_interleave(self._sums(counts), torch.tensor(_GROUPS), 1)
+        totals = self.model.grouped(self.model.summed(counts))
 
         def evaluate(y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             parts = [
@@ -92,10 +91,6 @@ class Fitter:
 
     def _deviances(self, y: Tensor, counts: Tensor) -> Tensor:
         """Roots (N, 10) of the deviances from the saturated model."""
-        totals = torch.repeat_interleave(self._sums(counts), torch.tensor(_GROUPS), 1)
+        totals = self.model.grouped(self.model.summed(counts))
         expected = totals * self.model.probabilities(self.space.inverse(y))
-        return (2 * self._sums(torch.xlogy(counts, counts / expected.clamp_min(1e-300)))).clamp_min(0.0).sqrt()
-
-    @staticmethod
-    def _sums(values: Tensor) -> Tensor:
-        return torch.stack([part.sum(1) for part in torch.split(values, _GROUPS, 1)], 1)
+        return (2 * self.model.summed(torch.xlogy(counts, counts / expected.clamp_min(1e-300)))).clamp_min(0.0).sqrt()

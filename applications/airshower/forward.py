@@ -34,6 +34,7 @@ from hepflows.errors import DataError, ShapeError
 _TRUE = np.arange(200.0, 2001.0, 2.0)  # edges of true depths, g/cm2
 _FINE = np.arange(430.0, 1471.0, 2.0)  # where the distribution of measured depths is tabulated
 _CHUNK = 2048
+_GROUPS = [15, *[45] * 9]  # observables of the spectrum and of each energy bin of Xmax
 _LEAST = 1e-300
 
 
@@ -168,8 +169,13 @@ class ForwardModel:
 
     @staticmethod
     def grouped(values: Tensor) -> Tensor:
-        """One number for the spectrum and one for each energy bin of Xmax, repeated for the 420 observables."""
-        return torch.cat([values[:1].expand(15), values[1:].repeat_interleave(45)])
+        """One number for the spectrum and one for each energy bin of Xmax (..., 10), repeated for the 420 observables."""
+        return torch.repeat_interleave(values, torch.tensor(_GROUPS), -1)
+
+    @staticmethod
+    def summed(values: Tensor) -> Tensor:
+        """Sums (..., 10) of (..., 420) over the spectrum and over each energy bin of Xmax."""
+        return torch.stack([group.sum(-1) for group in torch.split(values, _GROUPS, -1)], -1)
 
     @staticmethod
     def _check(theta: Tensor) -> None:

@@ -215,8 +215,7 @@ def predictive(posterior: SourcePosterior, theta: Tensor, counts: Tensor, *, see
         seed: of the new counts.
     """
     # the totals of the observation, not of the public data
-    groups = torch.cat([counts[:15].sum()[None], counts[15:].reshape(9, 45).sum(1)])
-    expected = posterior.model.probabilities(theta) * posterior.model.grouped(groups)
+    expected = posterior.model.probabilities(theta) * posterior.model.grouped(posterior.model.summed(counts))
     new = torch.poisson(expected, generator=generator(seed, "predictive"))
     deviance = [(torch.xlogy(n, n / expected.clamp_min(1e-300)) - n + expected).sum(1) for n in (new, counts)]
     low, median, high = torch.quantile(new, torch.tensor([0.025, 0.5, 0.975], dtype=new.dtype), dim=0).numpy()

@@ -116,9 +116,9 @@ class PosteriorEstimator:
         seen = x[rest] if augment is None else augment(x[rest], generator(self.seed, "standardise"))
         network.observables.standardise(seen)
         network.range.fitted(seen.flatten(1))
-        draws = y.movedim(0, 1) if y.ndim == 3 else y
-        changed = fresh(augment, draws.shape[1] if y.ndim == 3 else 1)
-        table = (draws.to(x.dtype), x, *([] if weight is None else [weight]))
+        several = y.ndim == 3
+        changed = fresh(augment, several)
+        table = ((y.movedim(0, 1) if several else y).to(x.dtype), x, *([] if weight is None else [weight]))
         size = self.config.training.batch_size
         self.history = fit(
             PosteriorLoss(network.flow, network.observables, floor=-10.0 - 4.0 * space.features),

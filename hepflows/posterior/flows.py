@@ -33,8 +33,8 @@ def posterior_flow(mean: Tensor, std: Tensor, context_features: int, config: Pos
     coupling and an LU-decomposed matrix. Where and how wide a posterior is the first step says, so that the splines have its shape to
     learn, not its place.
 
-    ``autoregressive``: the same first step, then blocks of a spline whose parameters a masked network of the context and of the coordinates
-    after it gives, in reversed order from block to block.
+    ``autoregressive``: the last coordinate first, each other one with a network of the context and of the coordinates after it: a shift
+    and a scale, then blocks of splines in the same way, in reversed order from block to block.
 
     ``affine``: blocks of two affine couplings, one for each half of the coordinates, and a fixed random permutation (the GLOW block of the
     published cINN, arXiv:1907.02392; log scales are limited to +-2).

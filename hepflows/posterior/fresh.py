@@ -13,18 +13,18 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Gives observables ``(B, *shape)`` fresh noise, with a generator."""
 
 
-def fresh(augment: Augment | None, draws: int) -> Transform | None:
-    """What is done to batches of coordinates (B, draws, D), observables and weights: one draw is taken, observables get their noise.
+def fresh(augment: Augment | None, several: bool) -> Transform | None:
+    """What is done to batches of coordinates, observables, weights: one of several draws (B, R, D) is taken, observables get noise.
 
     None where that changes nothing.
     """
-    if augment is None and draws == 1:
+    if augment is None and not several:
         return None
 
     def changed(batch: tuple[Tensor, ...], rng: torch.Generator) -> tuple[Tensor, ...]:
         y, x, *weights = batch
-        if draws > 1:
-            y = y[torch.arange(len(y)), torch.randint(draws, (len(y),), generator=rng)]
+        if several:
+            y = y[torch.arange(len(y)), torch.randint(y.shape[1], (len(y),), generator=rng)]
         return y, x if augment is None else augment(x, rng), *weights
 
     return changed

@@ -118,7 +118,7 @@ def test_refreshed_draws_are_exact_and_teach_more():
         assert kstest(pulls[6, :, column], "norm").pvalue > 1e-3
         assert abs(float(pulls[..., column].mean())) < 0.1
     once, several = (PosteriorEstimator(config(60), seed=1) for _ in range(2))
-    once.fit(theta[:300], x[:300])  # so few that they are learnt by heart
+    once.fit(more[:1, :300], x[:300])  # so few that they are learnt by heart
     several.fit(more[:, :300], x[:300])
     assert kl(several, lambda x: x) < 0.7 * kl(once, lambda x: x)
     with pytest.raises(DataError, match=r"\(draws, rows, parameters\), got the shape \(2,\)"):
