@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from hepflows.applications.calorimeter.flow_config import (
     FlowConfig,
@@ -13,7 +13,7 @@ from hepflows.applications.calorimeter.flow_config import (
     TeacherConfig,
 )
 from hepflows.errors import ConfigError
-from hepflows.training.presets import Section, read_preset
+from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.calorimeter"
 
@@ -138,21 +138,4 @@ def load_config(preset: str = "demo", settings: list[str] | None = None) -> RunC
     """
     sections = "the sections model, split and verdict"
     values = read_preset(PACKAGE, preset, settings, example="model.shower_flow.blocks=4", sections=sections)
-    return validate(values, f"preset {preset}")
-
-
-def validate(values: dict[str, Any], where: str) -> RunConfig:
-    """Check a configuration; the message names the field."""
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # pydantic names the kind of a flow as if it were a level of its own
-        parts = [str(part) for part in first["loc"]]
-        field = ".".join(
-            part
-            for before, part in zip(["", *parts], parts, strict=False)
-            if before != "shower_flow" or part not in KINDS
-        )
-        message = f"{where}: {field}: {first['msg']} (got {first['input']!r})"
-        raise ConfigError(message) from None
+    return validated(RunConfig, values, f"preset {preset}")

@@ -98,8 +98,22 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
+        wrong = first["msg"].removeprefix("Value error, ")
+        # a whole section says nothing of what is wrong with it
+        got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        message = f"{where}: {_field(first['loc'], values)}: {wrong}{got}"
         raise ConfigError(message) from None
+
+
+def _field(place: tuple[int | str, ...], values: Any) -> str:
+    """The dotted name of a field as it is written; pydantic names the kind of a section as if it were a level of its own."""
+    parts = []
+    for part, after in zip(place, (*place[1:], None), strict=True):
+        if isinstance(values, dict) and part not in values and after in values:
+            continue
+        parts.append(str(part))
+        values = values.get(part) if isinstance(values, dict) else None
+    return ".".join(parts)
 
 
 def _merged(values: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
