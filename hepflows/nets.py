@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hepflows.kernels.wiring import Wiring
+
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -70,7 +72,31 @@ class Conditioner(nn.Module):
             self.output.bias.copy_(parameters.repeat(len(self.output.bias) // len(parameters)))
 
 
-class MLP(Conditioner):
+class Dense(Conditioner):
+    """A conditioner of linear layers without masks, which a kernel can compute from the first to the last.
+
+    Attributes:
+        dropout: probability to drop a hidden unit, in training.
+    """
+
+    dropout: float
+
+    @property
+    def layers(self) -> list[ColumnLinear]:
+        """The layers below the last one, in the order of `wiring`."""
+        raise NotImplementedError
+
+    @property
+    def wiring(self) -> Wiring:
+        """How these layers hang together."""
+        raise NotImplementedError
+
+    def inputs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the first layer takes, ``(F + C, N)``."""
+        return x.T if context is None else torch.cat([x.T, context.T])
+
+
+class MLP(Dense):
     """Fully connected network of ``(x, context)``, the two concatenated.
 
     Args:
@@ -110,12 +136,11 @@ class MLP(Conditioner):
 
     @property
     def layers(self) -> list[ColumnLinear]:
-        """The hidden layers."""
         return cast("list[ColumnLinear]", list(self.hidden))
 
-    def inputs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """What the first layer takes, ``(F + C, N)``."""
-        return x.T if context is None else torch.cat([x.T, context.T])
+    @property
+    def wiring(self) -> Wiring:
+        return Wiring(self.activation)
 
     def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.inputs(x, context)
@@ -124,7 +149,7 @@ class MLP(Conditioner):
         return h
 
 
-class ResidualNet(Conditioner):
+class ResidualNet(Dense):
     """Residual network of ``(x, context)``: the conditioner of neural spline flows (arXiv:1906.04032).
 
     A first linear layer, then blocks ``u + (W_b act(W_a act(u)))``, where a context gates what a block adds:
@@ -169,8 +194,19 @@ class ResidualNet(Conditioner):
         for layer in (self.first, *self.blocks, *self.gates, self.output):
             initialise(cast("ColumnLinear", layer), generator)
 
+    @property
+    def layers(self) -> list[ColumnLinear]:
+        blocks: list[nn.Module] = []
+        for i in range(len(self.blocks) // 2):
+            blocks += [*self.blocks[2 * i : 2 * i + 2], *self.gates[i : i + 1]]
+        return cast("list[ColumnLinear]", [self.first, *blocks])
+
+    @property
+    def wiring(self) -> Wiring:
+        return Wiring(self.activation, residual=True, gates=self.context_features)
+
     def last_hidden(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        u = self.first(x.T if context is None else torch.cat([x.T, context.T]))
+        u = self.first(self.inputs(x, context))
         for block in range(len(self.blocks) // 2):
             t = self.blocks[2 * block](self.activation(u))
             t = functional.dropout(self.activation(t), self.dropout, self.training)

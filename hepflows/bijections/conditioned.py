@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hepflows.bijections.univariate import Univariate
 from hepflows.kernels import native
 from hepflows.kernels.native import Rows, SplineShape
-from hepflows.nets import MLP, Conditioner
+from hepflows.nets import Conditioner, Dense
 
 
 def conditioned(
@@ -60,9 +60,9 @@ def coupled(
         All rows ``(D, N)`` and the log |det J|, ``(N,)``.
     """
     spline = univariate.spline(inverse=inverse)
-    plain = isinstance(net, MLP) and context is None and len(kept) > 0 and _layers_covered(net)
-    if spline is not None and plain and native.covers(spline, columns, *net.parameters()):
-        return _fused_layers(spline, columns, None, cast("MLP", net), len(mapped), (mapped, kept))
+    whole = isinstance(net, Dense) and context is None and len(kept) > 0 and _layers_covered(net)
+    if spline is not None and whole and native.covers(spline, columns, *net.parameters()):
+        return _fused_layers(spline, columns, None, cast("Dense", net), len(mapped), (mapped, kept))
     order = torch.cat([kept, mapped])
     passing, changing = torch.split(columns.index_select(0, order), [len(kept), len(mapped)])
     changed, ladj = conditioned(univariate, changing, net, passing.T, context, inverse=inverse)
@@ -72,24 +72,24 @@ def coupled(
 def _fused(
     spline: SplineShape, columns: Tensor, net: Conditioner, x: Tensor, context: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The last layer, and the layers of an `MLP`, in one kernel with the spline."""
-    if isinstance(net, MLP) and _layers_covered(net):
+    """The last layer, and the layers below it where they are `Dense`, in one kernel with the spline."""
+    if isinstance(net, Dense) and _layers_covered(net):
         return _fused_layers(spline, columns, net.inputs(x, context), net, len(columns))
     seen = _all(net, len(columns)) if net.seen is None else net.seen
     return native.head(columns, net.last_hidden(x, context), net.output.weight, net.output.bias, seen, spline)
 
 
-def _layers_covered(net: MLP) -> bool:
+def _layers_covered(net: Dense) -> bool:
     drops = net.training and net.dropout > 0
-    return not drops and native.layers_covered(len(net.hidden), net.activation)
+    return not drops and native.layers_covered(len(net.layers), net.wiring.activation)
 
 
 def _fused_layers(
-    spline: SplineShape, columns: Tensor, inputs: Tensor | None, net: MLP, features: int, rows: Rows | None = None
+    spline: SplineShape, columns: Tensor, inputs: Tensor | None, net: Dense, features: int, rows: Rows | None = None
 ) -> tuple[Tensor, Tensor]:
     hidden = [tensor for layer in net.layers for tensor in (layer.weight, layer.bias)]
     weights = net.output.weight, net.output.bias, _all(net, features)
-    return native.head(columns, inputs, *weights, spline, hidden, net.activation, rows)
+    return native.head(columns, inputs, *weights, spline, hidden, net.wiring, rows)
 
 
 def _all(net: Conditioner, features: int) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from hepflows.kernels import dispatch
-from hepflows.kernels.activations import Activation, activation_number
+from hepflows.kernels.activations import activation_number
 from hepflows.kernels.compiled_spline import SplineShape, addresses, check, plain, reference_gradients, threads
+from hepflows.kernels.wiring import PLAIN, Wiring
 
 _native: Any = dispatch.compiled
 
@@ -44,7 +45,7 @@ class _Head(torch.autograd.Function):
         seen: Tensor,
         rows: Rows | None,
         shape: SplineShape,
-        activation: Activation,
+        wiring: Wiring,
         *hidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
         y, ladj = torch.empty_like(x), x.new_empty(x.shape[1])
@@ -53,13 +54,13 @@ class _Head(torch.autograd.Function):
             blocks, width = -(-x.shape[1] // _native.RAW_TILE), _native.RAW_TILE
             raw = _saved(x, len(seen), blocks, shape.parameters, width)
             last = _saved(x, blocks, weight.shape[1], width) if hidden else None
-        sizes = _sizes(x, h, weight, rows, activation)
+        sizes = _sizes(x, h, weight, rows, wiring)
         layers = _layers(hidden), _rows(x, rows)
         _native.head(
             threads(), shape.fields(), *sizes, *layers, *addresses(x, h, weight, bias, seen, raw, last, y, ladj)
         )
         ctx.save_for_backward(x, h, weight, bias, seen, raw, last, *hidden)
-        ctx.rows, ctx.shape, ctx.activation = rows, shape, activation
+        ctx.rows, ctx.shape, ctx.wiring = rows, shape, wiring
         return y, ladj
 
     @staticmethod
@@ -69,12 +70,12 @@ class _Head(torch.autograd.Function):
         inputs = [tensor for tensor in (x, h, weight, bias, *hidden) if tensor is not None]
         reference = torch.is_grad_enabled() or not plain(gy, gladj)
         if reference:
-            gradients = reference_gradients(_HeadReference(seen, ctx.rows, shape, ctx.activation), inputs, (gy, gladj))
+            gradients = reference_gradients(_HeadReference(seen, ctx.rows, shape, ctx.wiring), inputs, (gy, gladj))
         else:
             gradients = tuple(torch.empty_like(tensor) for tensor in inputs)
         gx, gh, gweight, gbias, *ghidden = _placed(gradients, h)
         if not reference:
-            sizes = _sizes(x, h, weight, ctx.rows, ctx.activation)
+            sizes = _sizes(x, h, weight, ctx.rows, ctx.wiring)
             layers = _layers(hidden, ghidden), _rows(x, ctx.rows)
             tensors = (x, h, weight, seen, raw, last, gy.contiguous(), gladj.contiguous(), gx, gh, gweight, gbias)
             _native.head_backward(threads(), shape.fields(), *sizes, *layers, *addresses(*tensors))
@@ -86,10 +87,10 @@ def _placed(gradients: Sequence[Tensor], h: Tensor | None) -> list[Any]:
     return list(gradients) if h is not None else [gradients[0], None, *gradients[1:]]
 
 
-def _sizes(x: Tensor, h: Tensor | None, weight: Tensor, rows: Rows | None, activation: Activation) -> tuple[int, ...]:
+def _sizes(x: Tensor, h: Tensor | None, weight: Tensor, rows: Rows | None, wiring: Wiring) -> tuple[int, ...]:
     features = len(x) if rows is None else len(rows[0])
     inputs = len(h) if h is not None else 0 if rows is None else len(rows[1])
-    return features, inputs, weight.shape[1], x.shape[1], activation_number(activation) or 0
+    return features, inputs, weight.shape[1], x.shape[1], activation_number(wiring.activation) or 0, wiring.block
 
 
 def _rows(x: Tensor, rows: Rows | None) -> tuple[int, ...]:
@@ -97,10 +98,10 @@ def _rows(x: Tensor, rows: Rows | None) -> tuple[int, ...]:
 
 
 def _layers(hidden: Sequence[Tensor], gradients: Sequence[Tensor] = ()) -> tuple[tuple[int, ...], ...]:
-    """Weights and biases in turn, as the kernels take them: units, addresses, addresses of the gradients."""
+    """Weights and biases in turn, as the kernels take them: units, units below, addresses, addresses of the gradients."""
     filled: Sequence[Tensor | None] = gradients or [None] * len(hidden)
     return tuple(
-        (len(hidden[i]), *addresses(hidden[i], hidden[i + 1], filled[i], filled[i + 1]))
+        (*hidden[i].shape, *addresses(hidden[i], hidden[i + 1], filled[i], filled[i + 1]))
         for i in range(0, len(hidden), 2)
     )
 
@@ -110,7 +111,7 @@ class _HeadReference:
     seen: Tensor
     rows: Rows | None
     shape: SplineShape
-    activation: Activation
+    wiring: Wiring
 
     def __call__(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         if self.rows is None:
@@ -120,8 +121,7 @@ class _HeadReference:
         return x.index_copy(0, mapped, y), ladj
 
     def _map(self, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *hidden: Tensor) -> tuple[Tensor, Tensor]:
-        for i in range(0, len(hidden), 2):
-            h = self.activation(torch.addmm(hidden[i + 1].unsqueeze(1), hidden[i], h))
+        h = self.wiring(h, *hidden)
         units, events = h.shape
         seen = torch.arange(units) < self.seen.repeat_interleave(self.shape.parameters).unsqueeze(1)
         raw = torch.addmm(bias.unsqueeze(1), torch.where(seen, weight, 0.0), h)
@@ -137,10 +137,10 @@ def head(
     seen: Tensor,
     shape: SplineShape,
     hidden: Sequence[Tensor] = (),
-    activation: Activation = torch.relu,
+    wiring: Wiring = PLAIN,
     rows: Rows | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The last linear layer of a conditioner fused with the spline that it parametrises, and with plain layers below it.
+    """The last linear layer of a conditioner fused with the spline that it parametrises, and with the layers below it.
 
     Args:
         x: ``(D, N)`` what is mapped; of a coupling, all features.
@@ -150,7 +150,7 @@ def head(
         seen: ``(D,)`` integers.
         shape: the spline.
         hidden: weight and bias of every hidden layer that is computed here, in turn.
-        activation: after every one of them.
+        wiring: how these hang together.
         rows: of a coupling, which rows of ``x`` are mapped, and which the network takes and leaves as they are.
 
     Returns:
@@ -163,9 +163,9 @@ def head(
         rows = (rows[0].to(torch.int32).contiguous(), rows[1].to(torch.int32).contiguous())
         features, inputs = len(rows[0]), len(rows[1])
     units = inputs
-    for i in range(0, len(hidden), 2):
-        below, units = units, len(hidden[i])
-        check(shape, weight=(hidden[i], (units, below)), bias=(hidden[i + 1], (units,)))
+    for i, size in enumerate(wiring.sizes(inputs, [len(one) for one in hidden[::2]])):
+        check(shape, weight=(hidden[2 * i], size), bias=(hidden[2 * i + 1], size[:1]))
+        units = size[0]
     outputs, all_rows = features * shape.parameters, features if rows is None else features + inputs
     check(
         shape, x=(x, (all_rows, events)), h=(h, (inputs, events)), weight=(weight, (outputs, units)), bias=(bias, (outputs,)),
@@ -173,5 +173,5 @@ def head(
     )  # fmt: skip
     x, weight, bias, seen = (tensor.contiguous() for tensor in (x, weight, bias, seen))
     h, layers = None if h is None else h.contiguous(), [tensor.contiguous() for tensor in hidden]
-    outcome = _Head.apply(x, h, weight, bias, seen, rows, shape, activation, *layers)  # type: ignore[no-untyped-call]
+    outcome = _Head.apply(x, h, weight, bias, seen, rows, shape, wiring, *layers)  # type: ignore[no-untyped-call]
     return outcome  # type: ignore[no-any-return]

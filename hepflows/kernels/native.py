@@ -20,9 +20,10 @@ from hepflows.kernels.compiled_head import Rows, head
 from hepflows.kernels.compiled_spline import SplineShape, addresses, check, plain, spline, threads
 from hepflows.kernels.dispatch import available, in_use, use, using
 from hepflows.kernels.masked_inverse import Staircase
+from hepflows.kernels.wiring import Wiring
 
 __all__ = [
-    "Rows", "SplineShape", "activation_number", "available", "covers", "head", "in_use", "layers_covered", "spline", "sweep",
+    "Rows", "SplineShape", "Wiring", "activation_number", "available", "covers", "head", "in_use", "layers_covered", "spline", "sweep",
     "sweep_covers", "use", "using",
 ]  # fmt: skip
 

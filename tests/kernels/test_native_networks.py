@@ -26,6 +26,14 @@ NETWORKS = {
     "mlp wide": lambda rng: MLP(5, 4 * 23, (300, 200), context_features=2, generator=rng),
     "mlp no hidden layer": lambda rng: MLP(5, 4 * 23, (), context_features=2, generator=rng),
     "residual net": lambda rng: ResidualNet(5, 4 * 23, 32, context_features=2, generator=rng),
+    "residual net tanh": lambda rng: ResidualNet(
+        5, 4 * 23, 19, 3, context_features=2, activation=torch.tanh, generator=rng
+    ),
+    "residual net silu": lambda rng: ResidualNet(
+        5, 4 * 23, 9, context_features=2, activation=functional.silu, generator=rng
+    ),
+    "residual net wide": lambda rng: ResidualNet(5, 4 * 23, 300, 1, context_features=2, generator=rng),
+    "residual net without blocks": lambda rng: ResidualNet(5, 4 * 23, 16, 0, context_features=2, generator=rng),
     "made": lambda rng: MADE(4, 23, (20, 30), context_features=2, generator=rng),
 }
 
@@ -70,14 +78,26 @@ def test_network_and_spline_equal_the_reference(
         assert (got.double() - want).norm() <= 3 * (other.double() - want).norm() + 1e-5 * want.norm() + 1e-6
 
 
+COUPLED = {
+    "mlp": lambda rng, kept, outputs: MLP(kept, outputs, (64, 64), generator=rng),
+    "residual": lambda rng, kept, outputs: ResidualNet(kept, outputs, 64, generator=rng),
+    "residual elu": lambda rng, kept, outputs: ResidualNet(
+        kept, outputs, 21, 3, activation=functional.elu, generator=rng
+    ),
+    "residual without blocks": lambda rng, kept, outputs: ResidualNet(kept, outputs, 8, 0, generator=rng),
+}
+
+
 @pytest.mark.parametrize("kernels", COMPILED)
+@pytest.mark.parametrize("name", COUPLED)
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize(("events", "threads"), [(1, 1), (50, 2), (1003, 1), (1003, 2)])
-def test_a_coupling_in_one_kernel(kernels: str, direction: str, events: int, threads: int) -> None:
+def test_a_coupling_in_one_kernel(kernels: str, name: str, direction: str, events: int, threads: int) -> None:
     """Kept features pass unchanged, and their gradient is that of the identity and of the network."""
     rng = torch.Generator().manual_seed(0)
     mask = [True, False, False, True, True, False, True]
-    coupling = Coupling(RationalQuadraticSpline(8, 3.0), mask, generator=rng).double()
+    net = COUPLED[name](rng, 3, 4 * 23)
+    coupling = Coupling(RationalQuadraticSpline(8, 3.0), mask, net=net, generator=rng).double()
     with torch.no_grad():
         for parameter in coupling.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
@@ -107,10 +127,12 @@ def test_a_coupling_in_one_kernel(kernels: str, direction: str, events: int, thr
 
 
 @pytest.mark.parametrize("kernels", COMPILED)
-def test_a_coupling_differentiated_twice(kernels: str) -> None:
+@pytest.mark.parametrize("name", ["mlp", "residual"])
+def test_a_coupling_differentiated_twice(kernels: str, name: str) -> None:
     """The kernel's gradient cannot be differentiated; the reference takes over, with the same first gradient."""
     rng = torch.Generator().manual_seed(0)
-    coupling = Coupling(RationalQuadraticSpline(8, 3.0), [True, False, True], generator=rng).float()
+    net = COUPLED[name](rng, 1, 2 * 23)
+    coupling = Coupling(RationalQuadraticSpline(8, 3.0), [True, False, True], net=net, generator=rng).float()
     x = torch.randn(5, 3, generator=rng).float().requires_grad_()
     with native.using(kernels):
         (first,) = torch.autograd.grad(coupling(x)[0].square().sum(), x, create_graph=True)

@@ -56,7 +56,7 @@ static void forward_worker(void* context, int worker) {
     return;
   }
   int64_t loaded = -1;
-  float* last = tile.get();
+  float* last = last_hidden(o, tile.get());
   const int64_t pieces = f.tiles * f.ranges;
   for (int64_t piece = pieces * worker / f.workers; piece < pieces * (worker + 1) / f.workers; ++piece) {
     const int64_t tile_index = piece / f.ranges, range = piece % f.ranges;
@@ -64,7 +64,7 @@ static void forward_worker(void* context, int worker) {
       const int64_t first = tile_index * T;
       const int count = static_cast<int>(std::min<int64_t>(T, o.events - first));
       load_input(o, first, count, tile.get());
-      last = hidden_forward(o, o.layers, vectors_of(count), tile.get());
+      hidden_forward(o, true, vectors_of(count), tile.get());
       if (range == 0) {
         if (o.last) keep_last(o, first, vectors_of(count), last);
         for (int64_t i = 0; o.kept && i < o.inputs; ++i)

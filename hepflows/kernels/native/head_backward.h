@@ -26,11 +26,8 @@ struct Backward {
 };
 
 static int64_t count_weights(const HeadTask& o) {
-  int64_t count = o.features * o.spline.parameters() * (o.hidden + 1), below = o.inputs;
-  for (int l = 0; l < o.layers; ++l) {
-    count += o.layer[l].units * (below + 1);
-    below = o.layer[l].units;
-  }
+  int64_t count = o.features * o.spline.parameters() * (o.hidden + 1);
+  for (int l = 0; l < o.layers; ++l) count += o.layer[l].units * (o.layer[l].below + 1);
   return count;
 }
 
@@ -45,12 +42,10 @@ static Gradients gradients_at(const HeadTask& o, float* memory) {
   const int64_t rows = o.features * o.spline.parameters();
   g.weight = take(o.gweight, rows * o.hidden);
   g.bias = take(o.gbias, rows);
-  int64_t below = o.inputs;
   for (int l = 0; l < o.layers; ++l) {
     const HiddenLayer& layer = o.layer[l];
-    g.layer_weight[l] = take(layer.gweight, layer.units * below);
+    g.layer_weight[l] = take(layer.gweight, layer.units * layer.below);
     g.layer_bias[l] = take(layer.gbias, layer.units);
-    below = layer.units;
   }
   return g;
 }
@@ -121,7 +116,7 @@ static void backward_worker(void* context, int worker) {
   widest = (widest + T - 1) / T * T;
   const int64_t group_rows = std::max(p, std::min(GROUP_ROWS, o.features * p));
   Scratch by_event(most * T * width), upstream(group_rows * most * T), gh(most * T * o.hidden), tiles(most * rows * T);
-  Scratch spare(2 * widest * T), spare_by_event(widest * T);
+  Scratch spare(3 * widest * T), spare_by_event(widest * T);
   if (!by_event.get() || !upstream.get() || !gh.get() || (rows && !tiles.get()) || !spare.get()
       || !spare_by_event.get()) {
     f.failed = true;
@@ -157,8 +152,8 @@ static void backward_worker(void* context, int worker) {
       for (int64_t t = 0; t < c.tiles; ++t) {
         float* tile = tiles.get() + t * rows * T;
         load_input(o, c.first + t * T, count(t), tile);
-        hidden_forward(o, o.layers - 1, vectors_of(count(t)), tile);
-        float* last = tile + (rows - o.hidden) * T;
+        hidden_forward(o, false, vectors_of(count(t)), tile);
+        float* last = last_hidden(o, tile);
         recall_last(o, c.first + t * T, vectors_of(count(t)), last);
         transpose(last, o.hidden, count(t), T, by_event.get() + t * T * width, width);
       }
@@ -169,8 +164,8 @@ static void backward_worker(void* context, int worker) {
     groups([&](int64_t d, int64_t count) { group_backward<KB>(o, c, d, count, into); });
     for (int64_t t = 0; t < c.tiles; ++t) {
       float* g = gh.get() + t * o.hidden * T;
-      const float* ginputs = o.layers ? hidden_backward(o, count(t), tiles.get() + t * rows * T, g, spare.get(),
-                                                        spare.get() + widest * T, spare_by_event.get(), into)
+      const float* ginputs = o.layers ? hidden_backward(o, count(t), tiles.get() + t * rows * T, g, spare.get(), widest,
+                                                        spare_by_event.get(), into)
                                       : g;
       if (o.kept)
         kept_backward(o, c.first + t * T, count(t), ginputs);
@@ -191,11 +186,9 @@ static void each_gradient(const HeadTask& o, const Gradients& part, bool head_we
   const int64_t rows = o.features * o.spline.parameters();
   if (head_weight) f(into.weight, part.weight, rows * o.hidden);
   f(into.bias, part.bias, rows);
-  int64_t below = o.inputs;
   for (int l = 0; l < o.layers; ++l) {
-    f(into.layer_weight[l], part.layer_weight[l], o.layer[l].units * below);
+    f(into.layer_weight[l], part.layer_weight[l], o.layer[l].units * o.layer[l].below);
     f(into.layer_bias[l], part.layer_bias[l], o.layer[l].units);
-    below = o.layer[l].units;
   }
 }
 

@@ -32,9 +32,9 @@ struct SplineTask {  // rows x columns elements; raw parameters (rows, P, column
 // A count that came as data must not lead out of bounds
 HEPFLOWS_ALWAYS inline int64_t within(int64_t count, int64_t most) { return count < 0 ? 0 : count > most ? most : count; }
 
-struct HiddenLayer {  // of a fully connected network
-  int64_t units;
-  const float *weight, *bias;  // (units, units below), (units)
+struct HiddenLayer {
+  int64_t units, below;
+  const float *weight, *bias;  // (units, below), (units)
   float *gweight, *gbias;      // backward
 };
 
@@ -42,6 +42,7 @@ struct HeadTask {  // last linear layer of a conditioner and the spline that it 
   Spline spline;
   int64_t features, inputs, hidden, events;  // inputs: rows of h; those are the last hidden units where there are no layers
   int layers, activation;                    // hidden layers computed here, below the last linear one
+  int block;                                 // how many of them make a residual block, see residual.h; 0 where they are plain.h
   HiddenLayer layer[MAX_LAYERS];
   const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees; read through sees

@@ -80,7 +80,7 @@ bool read_rows(PyObject* rows, HeadTask& t) {
   return true;
 }
 
-// ((units, weight, bias, gradient of weight, gradient of bias), ...)
+// ((units, units below, weight, bias, gradient of weight, gradient of bias), ...)
 bool read_layers(PyObject* layers, HeadTask& t) {
   const Py_ssize_t count = PyTuple_Size(layers);
   if (count > MAX_LAYERS) {
@@ -89,10 +89,11 @@ bool read_layers(PyObject* layers, HeadTask& t) {
   }
   t.layers = static_cast<int>(count);
   for (int l = 0; l < t.layers; ++l) {
-    long long units;
+    long long units, below;
     unsigned long long weight, bias, gweight, gbias;
-    if (!PyArg_ParseTuple(PyTuple_GetItem(layers, l), "LKKKK", &units, &weight, &bias, &gweight, &gbias)) return false;
-    t.layer[l] = HiddenLayer{units, address<float>(weight), address<float>(bias), address<float>(gweight),
+    if (!PyArg_ParseTuple(PyTuple_GetItem(layers, l), "LLKKKK", &units, &below, &weight, &bias, &gweight, &gbias))
+      return false;
+    t.layer[l] = HiddenLayer{units, below, address<float>(weight), address<float>(bias), address<float>(gweight),
                              address<float>(gbias)};
   }
   return true;
@@ -104,8 +105,8 @@ PyObject* head(PyObject*, PyObject* arguments) {
   long long features, inputs, hidden, events;
   unsigned long long x, h, weight, bias, seen, raw, last, y, ladj;
   PyObject *layers, *rows;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!O!KKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
-                        &events, &t.activation, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &bias, &seen,
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiiO!O!KKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs, &hidden,
+                        &events, &t.activation, &t.block, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &bias, &seen,
                         &raw, &last, &y,
                         &ladj))
     return nullptr;
@@ -123,8 +124,8 @@ PyObject* head_backward(PyObject*, PyObject* arguments) {
   long long features, inputs, hidden, events;
   unsigned long long x, h, weight, seen, raw, last, gy, gladj, gx, gh, gweight, gbias;
   PyObject *layers, *rows;
-  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiO!O!KKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
-                        &hidden, &events, &t.activation, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &seen, &raw,
+  if (!PyArg_ParseTuple(arguments, "i" SPLINE "LLLLiiO!O!KKKKKKKKKKKK", &threads, SPLINE_FIELDS(t.spline), &features, &inputs,
+                        &hidden, &events, &t.activation, &t.block, &PyTuple_Type, &layers, &PyTuple_Type, &rows, &x, &h, &weight, &seen, &raw,
                         &last, &gy,
                         &gladj, &gx, &gh, &gweight, &gbias))
     return nullptr;

@@ -94,6 +94,7 @@ def main() -> None:
         },
         "op": lambda: rows.spline_op(repeats),
         "coupling": lambda: rows.coupling(repeats, gemm),
+        "residual-coupling": lambda: rows.residual_coupling(repeats, gemm),
         "maf": lambda: rows.maf_training(repeats, gemm),
         "sampling": lambda: rows.maf_sampling(repeats, gemm),
         "residual": lambda: rows.maf_sampling(repeats, gemm, residual=True),

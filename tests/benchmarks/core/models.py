@@ -40,20 +40,20 @@ def pair(theirs: NflowsFlow) -> Pair:
     return Pair(theirs, from_nflows(theirs))
 
 
-def coupling(features: int = 10, layers: int = 6) -> Pair:
-    """Spline couplings with networks of two hidden layers of 64 units."""
+def coupling(features: int = 10, layers: int = 6, *, residual: bool = False) -> Pair:
+    """Spline couplings with networks of two hidden layers of 64 units, or nflows' usual ones of two residual blocks."""
     torch.manual_seed(0)
     transforms = [
         PiecewiseRationalQuadraticCouplingTransform(
             [(i + layer) % 2 for i in range(features)],
-            lambda i, o: nets.MLP([i], [o], [64, 64]),
+            lambda i, o: nets.ResidualNet(i, o, 64) if residual else nets.MLP([i], [o], [64, 64]),
             num_bins=BINS,
             tails="linear",
             tail_bound=5.0,
         )
         for layer in range(layers)
     ]
-    for transform in transforms:  # nflows hands its networks a context, which its MLP does not take
+    for transform in [] if residual else transforms:  # nflows hands its networks a context, which its MLP does not take
         net = transform.transform_net
         net.forward = lambda x, context=None, net=net: nets.MLP.forward(net, x)
     return pair(NflowsFlow(CompositeTransform(transforms), StandardNormal([features])))

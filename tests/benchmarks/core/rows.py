@@ -116,6 +116,27 @@ def coupling(repeats: int, gemm: Gemm, batch: int = 10_000) -> Rows:
     return rows
 
 
+def residual_coupling(repeats: int, gemm: Gemm, batch: int = 10_000) -> Rows:
+    """The same with networks of two residual blocks of 64 units, beside nflows alone: the other libraries' networks differ."""
+    pair = models.coupling(residual=True)
+    torch.manual_seed(1)
+    x = torch.randn(batch, 10)
+    difference, flops = _difference(pair, x), batch * models.network_flops(pair.hepflows)
+    calls = {
+        "log_prob": [without_gradients(lambda flow=flow: flow.log_prob(x)) for flow in (pair.nflows, pair.hepflows)],
+        "sample": [without_gradients(lambda flow=flow: flow.sample(batch)) for flow in (pair.nflows, pair.hepflows)],
+        "training step": [
+            step(flow, lambda flow=flow: -flow.log_prob(x).mean()) for flow in (pair.nflows, pair.hepflows)
+        ],
+    }
+    rows = {}
+    for name, (theirs, ours) in calls.items():
+        row = {**compare({"nflows": theirs, **both(ours)}, repeats), "max_difference": difference}
+        row |= _limit(row, flops * (3 if name == "training step" else 1), gemm)
+        rows[f"residual coupling D=10, B={batch}: {name}"] = row
+    return rows
+
+
 def maf_training(repeats: int, gemm: Gemm) -> Rows:
     """Training step with Adam of one MAF block, D = 504, at two batch sizes."""
     rows = {}
