@@ -59,7 +59,7 @@ docs: $(VENV)/docs.stamp ## build the site into docs/_build/html, warnings are e
 wheel-test: $(VENV)/test.stamp ## build wheels without and with a compiler and use them from an empty environment elsewhere
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tests/wheel.sh
 
-asan: $(VENV)/test.stamp ## the tests of the compiled kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 3 minutes
+asan: $(VENV)/test.stamp ## the tests of the compiled kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 7 minutes
 	VENV=$(VENV) sh tests/asan.sh
 
 benchmark: $(VENV)/test.stamp ## speed, accuracy and memory against nflows, zuko and normflows, 5 minutes
