@@ -52,6 +52,7 @@ class VerdictConfig(Section):
         universes: new universes for ranks and coverage.
         draws: posterior draws for each.
         posterior: draws of the observation's posterior.
+        weighted: draws of the flow that are weighted for the comparison with a chain: so many that a C2ST hardly meets one of them twice.
         c2st: points a sample of each C2ST.
         predictive: universes of the posterior predictive check.
     """
@@ -59,6 +60,7 @@ class VerdictConfig(Section):
     universes: int = Field(500, ge=20)
     draws: int = Field(200, ge=20)
     posterior: int = Field(20_000, ge=100)
+    weighted: int = Field(200_000, ge=100)
     c2st: int = Field(2000, ge=50)
     predictive: int = Field(1000, ge=50)
 

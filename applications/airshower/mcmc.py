@@ -28,8 +28,9 @@ class Chain:
     """Draws of a Markov chain.
 
     Args:
-        coordinates: (n, 7) draws in the coordinates of `Prior.space`, the second half of the chain, in the order of the walkers.
+        coordinates: (n, 7) draws in the coordinates of `Prior.space`, the second half of the chain: all walkers of a step, step by step.
         theta: (n, 8) the same as parameters.
+        walkers: how many draws make a step.
         autocorrelation: (7,) integrated autocorrelation times in steps.
         effective: number of independent draws, n over the longest of them.
         acceptance: mean acceptance.
@@ -38,15 +39,24 @@ class Chain:
 
     coordinates: Tensor
     theta: Tensor
+    walkers: int
     autocorrelation: Array
     effective: float
     acceptance: float
     seconds: float
 
-    def thinned(self, n: int, *, seed: int) -> Tensor:
-        """(n, 7) coordinates at random places of the chain."""
-        rows = torch.randperm(len(self.coordinates), generator=torch.Generator().manual_seed(seed))[:n]
-        return self.coordinates[rows]
+    def thinned(self, n: int, *, seed: int, part: slice = slice(None)) -> Tensor:
+        """(n, 7) coordinates of all walkers at steps as far apart as can be, so that none is met twice where it stood; in random order.
+
+        Args:
+            n: how many; fewer where the chain is shorter.
+            seed: of the order.
+            part: steps that are meant.
+        """
+        steps = self.coordinates.reshape(-1, self.walkers, self.coordinates.shape[1])[part]
+        count = min(len(steps), -(-n // self.walkers))
+        chosen = steps[torch.linspace(0, len(steps) - 1, count).long()].flatten(0, 1)
+        return chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:n]]
 
 
 def markov_chain(
@@ -107,6 +117,7 @@ def markov_chain(
     return Chain(
         coordinates=draws,
         theta=space.inverse(draws),
+        walkers=walkers,
         autocorrelation=times,
         effective=len(draws) / max(1.0, longest),
         acceptance=float(sampler.acceptance_fraction.mean()),

@@ -62,8 +62,8 @@ def run(
     toys = pseudo_data(posterior, config, seed=derive(seed, "pseudo-data"))
     chain = config.chain if config.chain.observation else None
     found = infer(
-        posterior, observation.counts, config.verdict.posterior,
-        seed=derive(seed, "observation"), chain=chain, points=config.verdict.c2st, title="chain of the observation",
+        posterior, observation.counts, config.verdict, seed=derive(seed, "observation"), chain=chain,
+        title="chain of the observation",
     )  # fmt: skip
     again = predictive(
         posterior, found.resampled[: config.verdict.predictive], observation.counts, seed=derive(seed, "again")
@@ -159,8 +159,8 @@ def infer_file(run_folder: Path, observation: Observation, output: Path, n: int,
         n: draws.
         seed: of these.
     """
-    posterior, _ = SourcePosterior.load(run_folder)
-    found = infer(posterior, observation.counts, n, seed=seed)
+    posterior, config = SourcePosterior.load(run_folder)
+    found = infer(posterior, observation.counts, config.verdict.model_copy(update={"posterior": n}), seed=seed)
     write_posterior(output, found)
     return found
 

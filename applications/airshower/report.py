@@ -168,7 +168,7 @@ def _chains(report: Report, metrics: Mapping[str, Any]) -> None:
 
     rows = [
         [
-            name, *[number(one, key) for key in ("c2st", "c2st_reweighted", "c2st_exact")],
+            name, *[number(one, key) for key in ("c2st", "c2st_reweighted", "c2st_exact", "c2st_floor")],
             f"{one['efficiency']:.1%}, {one['exact_efficiency']:.1%}",
             f"{one['chain_seconds']:.0f} s, {one['chain_effective']:.0f}",
             f"{one['draw_seconds']:.2f} s, {one['exact_seconds']:.2f} s",
@@ -176,11 +176,12 @@ def _chains(report: Report, metrics: Mapping[str, Any]) -> None:
         for name, one in with_chain
     ]  # fmt: skip
     header = [
-        "data", "C2ST of the flow", "with weights", "adapted", "effective share: flow, adapted", "chain: time, effective draws",
+        "data", "C2ST of the flow", "with weights", "adapted", "floor", "effective share: flow, adapted", "chain: time, effective draws",
         "flow, adapted: time",
     ]  # fmt: skip
     report.table(
         header, rows,
         caption="C2ST in the six coordinates of the sources, 0.5 for posteriors that cannot be told apart. Adapted: population "
-        "Monte Carlo that begins at the draws of the flow, with weights of the exact likelihood.",
+        "Monte Carlo that begins at the draws of the flow, with weights of the exact likelihood. Floor: the first half of the chain "
+        "against the second.",
     )  # fmt: skip

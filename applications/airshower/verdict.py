@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hepflows import console
-from hepflows.applications.airshower.config import AirshowerConfig, ChainConfig
+from hepflows.applications.airshower.config import AirshowerConfig, ChainConfig, VerdictConfig
 from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.mcmc import Chain, markov_chain
 from hepflows.applications.airshower.prior import NAMES
@@ -96,11 +96,10 @@ class Inferred:
 def infer(
     posterior: SourcePosterior,
     counts: Tensor,
-    n: int,
+    rules: VerdictConfig,
     *,
     seed: int,
     chain: ChainConfig | None = None,
-    points: int = 2000,
     title: str = "chain",
 ) -> Inferred:
     """The posterior of 420 counts: draws, weights, and the chain beside them where it is asked for.
@@ -108,13 +107,12 @@ def infer(
     Args:
         posterior: the flow.
         counts: (420,) what was seen.
-        n: draws.
+        rules: how many draws.
         seed: of draws and chain.
         chain: walkers and steps; none where not given.
-        points: in each sample of a C2ST.
         title: of the progress of the chain.
     """
-    started = time.monotonic()
+    started, n = time.monotonic(), rules.posterior
     draws, density = posterior.sample(counts, n, seed=derive(seed, "draws"))
     seconds = time.monotonic() - started
     weighted = posterior.reweight(draws, counts)
@@ -136,7 +134,9 @@ def infer(
                 posterior.model, posterior.prior, counts,
                 seed=seed, walkers=chain.walkers, steps=chain.steps, progress=update,
             )  # fmt: skip
-        metrics |= compared(posterior, draws, weighted, exact, found, min(points, len(found.coordinates)), seed=seed)
+        more, _ = posterior.sample(counts, rules.weighted, seed=derive(seed, "weighted"))
+        weighted = posterior.reweight(more, counts)
+        metrics |= compared(posterior, draws, weighted, exact, found, rules.c2st, seed=seed)
     return Inferred(draws, exact, resampled, found, seconds, metrics)
 
 
@@ -150,26 +150,42 @@ def compared(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """C2ST between chain and flow in the six coordinates of the sources: as it is, with weights, and adapted; and the cost of the chain.
+    """C2ST between chain and flow in the six coordinates of the sources, and the cost of the chain.
 
-    No more points than half of the effective draws stand in a weighted sample: repeated points would tell themselves apart.
+    The flow as it is, with weights, and adapted; the floor is that of the first half of the chain against the second one. No more points
+    than half of the effective draws stand in a weighted sample: repeated points would tell themselves apart.
     """
     space = posterior.prior.space()
-    # coordinates: the free Xmax scale first, then index, cut-off and four of the fractions
-    reference = chain.thinned(points, seed=derive(seed, "thin"))[:, 1:].numpy()
+    half = len(chain.coordinates) // chain.walkers // 2
+
+    def thinned(name: str, part: slice) -> Array:
+        # coordinates: the free Xmax scale first, then index, cut-off and four of the fractions
+        return np.asarray(chain.thinned(points, seed=derive(seed, name), part=part)[:, 1:])
+
+    reference, first, second = (
+        thinned(name, part)
+        for name, part in (("thin", slice(None)), ("first", slice(half)), ("second", slice(half, None)))
+    )
     metrics: dict[str, Any] = {
         "chain_seconds": chain.seconds, "chain_effective": chain.effective, "chain_acceptance": chain.acceptance,
         "chain_autocorrelation": float(np.max(chain.autocorrelation)),
     }  # fmt: skip
-    samples = {"c2st": draws[:points]}
+
+    def put(name: str, sample: Array, other: Array) -> None:
+        size = min(len(sample), len(other))
+        found = c2st(other[:size], sample[:size]) if size else None
+        metrics.update(
+            {name: found and found.accuracy, f"{name}_std": found and found.accuracy_std, f"{name}_points": size}
+        )
+
+    def coordinates(theta: Tensor) -> Array:
+        return np.asarray(space(theta)[0][:, 1:])
+
+    put("c2st", coordinates(draws[:points]), reference)
+    put("c2st_floor", first, second)
     for name, one in (("c2st_reweighted", weighted), ("c2st_exact", exact)):
         size = int(min(points, float(one.effective) / 2))
-        samples[name] = one.resample(size if size >= FEWEST else 0, seed=derive(seed, name))
-    for name, sample in samples.items():
-        found = c2st(reference[: len(sample)], space(sample)[0][:, 1:].numpy()) if len(sample) else None
-        metrics |= {
-            name: found and found.accuracy, f"{name}_std": found and found.accuracy_std, f"{name}_points": len(sample)
-        }  # fmt: skip
+        put(name, coordinates(one.resample(size if size >= FEWEST else 0, seed=derive(seed, name))), reference)
     return metrics
 
 
@@ -180,8 +196,7 @@ def pseudo_data(posterior: SourcePosterior, config: AirshowerConfig, *, seed: in
         theta = posterior.prior.draw(1, generator=generator(seed, "pseudo-data", number))
         counts = posterior.model.simulate(theta, generator=generator(seed, "pseudo-counts", number))[0]
         one = infer(
-            posterior, counts, config.verdict.posterior,
-            seed=derive(seed, "pseudo-data", number), chain=config.chain, points=config.verdict.c2st,
+            posterior, counts, config.verdict, seed=derive(seed, "pseudo-data", number), chain=config.chain,
             title=f"chain {number + 1} of {config.chain.datasets}",
         )  # fmt: skip
         found.append({"truth": dict(zip(NAMES, theta[0].tolist(), strict=True)), **one.metrics})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -13,18 +14,19 @@ import torch
 from typer.testing import CliRunner
 
 from hepflows.applications.airshower.cli import app
-from hepflows.applications.airshower.config import load_config
+from hepflows.applications.airshower.config import ChainConfig, load_config
 from hepflows.applications.airshower.forward import ForwardModel
 from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.mcmc import markov_chain
 from hepflows.applications.airshower.observations import auger
 from hepflows.applications.airshower.prior import NAMES, Prior
+from hepflows.applications.airshower.verdict import infer
 from hepflows.errors import CheckpointError, ConfigError
 from hepflows.posterior import OutOfRangeWarning, PosteriorEstimator
 
 TINY = [
     "universes=1500", "posterior.training.epochs=2", "posterior.blocks=2", "verdict.universes=40", "verdict.draws=40",
-    "verdict.posterior=500", "verdict.predictive=60", "verdict.c2st=60",
+    "verdict.posterior=500", "verdict.weighted=600", "verdict.predictive=60", "verdict.c2st=60",
 ]  # fmt: skip
 
 
@@ -121,6 +123,20 @@ def test_posterior_returns_from_its_file_and_others_are_refused(folder, tmp_path
         SourcePosterior.load(tmp_path / "other.safetensors")
 
 
+def test_a_chain_beside_the_flow(folder):
+    pytest.importorskip("emcee")
+    posterior, config = SourcePosterior.load(folder / "run")
+    with _quiet():
+        found = infer(
+            posterior, auger().counts, config.verdict, seed=1, chain=ChainConfig(walkers=32, steps=200)
+        ).metrics
+    assert found["c2st"] > 0.7, "two epochs on 1500 universes do not find a posterior"
+    assert found["c2st_points"] == found["c2st_floor_points"] == 60
+    # weights of few draws count too little for a sample that a C2ST can use
+    assert found["c2st_reweighted"] is None
+    assert found["c2st_reweighted_points"] == 0
+
+
 def test_universes_in_a_file(tmp_path):
     result = CliRunner().invoke(
         app, ["simulate", "-n", "300", "-o", str(tmp_path / "universes.hdf5")], catch_exceptions=False
@@ -139,6 +155,13 @@ def test_chain_without_data_samples_the_prior():
     error = (chain.autocorrelation.max() / len(chain.coordinates)) ** 0.5
     assert float(mean.abs().max()) < 5 * error
     assert float((std - 1).abs().max()) < 5 * error
+    numbered = replace(chain, coordinates=torch.arange(32.0 * 150).reshape(-1, 1).double())
+    for part, steps in ((slice(None), {0, 74, 149}), (slice(75), {0, 37, 74})):
+        thinned = numbered.thinned(96, seed=1, part=part).squeeze(1)
+        assert {int(one) // 32 for one in thinned} == steps
+        assert len(set(thinned.tolist())) == 96
+        assert not bool((thinned.diff() > 0).all())
+    assert len(numbered.thinned(10_000, seed=1)) == 32 * 150
 
 
 def test_wrong_settings_are_one_sentence():
