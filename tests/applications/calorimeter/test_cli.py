@@ -190,7 +190,7 @@ def test_evaluate_writes_metrics_and_protects_a_run(
         (["run", "{data}/README.md", "--out", "{tmp}/run"], "README.md"),
         (
             ["run", "{data}/eplus.root", "--out", "{tmp}/run", "--preset", "fast"],
-            "choose one of caloinn, demo, icaloflow, paper",
+            "choose one of caloinn, demo, full, icaloflow, paper",
         ),
         (["run", "{data}/eplus.root", "--out", "{tmp}/run", "--set", "split.test=0.999"], "too few"),
         (["run", "{data}/eplus.root", "--out", "{tmp}/run", "--set", "verdict.protocol=best"], "best"),

@@ -204,7 +204,7 @@ def test_permutations_stay_inside_their_layer() -> None:
 @pytest.mark.parametrize(
     ("preset", "settings", "words"),
     [
-        ("dmeo", [], "no preset 'dmeo': choose one of caloinn, demo, icaloflow, paper"),
+        ("dmeo", [], "no preset 'dmeo': choose one of caloinn, demo, full, icaloflow, paper"),
         ("demo", ["model.shower_flow.blcoks=3"], r"model\.shower_flow\.blcoks"),
         ("demo", ["model.shower_flow.blocks=many"], r"model\.shower_flow\.blocks.*'many'"),
         ("demo", ["model.shower_flow"], "section.name=value"),
