@@ -19,8 +19,9 @@ def sculpting(m: Array, passed: NDArray[np.bool_], regions: Regions, bins: int =
     r"""Whether a cut shapes the resonant variable of background.
 
     The share that passes is compared over bins of equal counts, :math:`\chi^2 = \sum_i (k_i - n_i \varepsilon)^2 / (n_i \varepsilon
-    (1 - \varepsilon))` with one degree of freedom less than bins; and that of the signal region with a straight line through the bins
-    outside of it, in standard deviations: a bump is positive.
+    (1 - \varepsilon))` with one degree of freedom less than bins; and that of the signal region with a parabola through the events
+    outside of it, in standard deviations: a bump is positive. Features that move with the resonant variable make a slope, and a small
+    p-value, but no bump.
 
     Args:
         m: (n,) resonant variable of background events.
@@ -53,18 +54,18 @@ def sculpting(m: Array, passed: NDArray[np.bool_], regions: Regions, bins: int =
 
 
 def _bump(m: Array, passed: NDArray[np.bool_], regions: Regions) -> float | None:
-    """The share of the signal region against a line through the sidebands, by least squares on events."""
+    """The share of the signal region against a parabola through the sidebands, by least squares on events."""
     inside, outside = regions.signal(m), regions.sidebands(m)
-    if not inside.any() or not outside.any():
+    if not inside.any() or outside.sum() < 3:
         return None
-    centre = m[outside].mean()
-    design = np.column_stack([np.ones(int(outside.sum())), m[outside] - centre])
-    inverse = np.linalg.inv(design.T @ design)
-    line = inverse @ (design.T @ passed[outside])
+    x = (m - m[outside].mean()) / m[outside].std()
+    design = np.vander(x[outside], 3)
+    inverse = np.linalg.pinv(design.T @ design)
+    curve = inverse @ (design.T @ passed[outside])
     share = float(passed[outside].mean())
-    middle = np.array([1.0, float(m[inside].mean() - centre)])
+    middle = np.vander(x[inside], 3).mean(0)
     variance = share * (1 - share) * (1.0 / inside.sum() + middle @ inverse @ middle)
-    return float((passed[inside].mean() - middle @ line) / np.sqrt(variance)) if variance > 0 else None
+    return float((passed[inside].mean() - middle @ curve) / np.sqrt(variance)) if variance > 0 else None
 
 
 def hunted(

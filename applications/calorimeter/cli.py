@@ -40,7 +40,10 @@ def processes(context: typer.Context) -> None:
 
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
-Preset = Annotated[str, typer.Option(help="demo (minutes), full (20,000 showers), paper (CaloFlow v1), ..., or the path of a YAML file.")]
+Preset = Annotated[
+    str,
+    typer.Option(help="demo (minutes), full (20,000 showers), paper (CaloFlow v1), ..., or the path of a YAML file."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

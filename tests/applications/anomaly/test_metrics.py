@@ -92,6 +92,10 @@ def test_sculpting_sees_a_bump_and_nothing_in_a_flat_share() -> None:
     falls = sculpting(m, RNG.random(len(m)) < 0.03 - 0.005 * m, regions)
     assert (falls["sculpting_p_value"] or 0) < 1e-4  # a slope is a shape, but no bump
     assert abs(falls["sculpting_bump"] or 0) < 3
+    bends = [
+        sculpting(m, RNG.random(len(m)) < 0.01 + 0.005 * (m - 3.5) ** 2, regions)["sculpting_bump"] for _ in range(100)
+    ]
+    assert kstest(bends, "norm").pvalue > 0.01  # nor is a bend
     pulls = [sculpting(m, RNG.random(len(m)) < 0.01, regions) for _ in range(100)]
     assert kstest([one["sculpting_p_value"] for one in pulls], "uniform").pvalue > 0.01
     assert kstest([one["sculpting_bump"] for one in pulls], "norm").pvalue > 0.01
