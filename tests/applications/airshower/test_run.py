@@ -17,7 +17,7 @@ from hepflows.applications.airshower.cli import app
 from hepflows.applications.airshower.config import ChainConfig, load_config
 from hepflows.applications.airshower.forward import ForwardModel
 from hepflows.applications.airshower.inference import SourcePosterior
-from hepflows.applications.airshower.mcmc import markov_chain
+from hepflows.applications.airshower.mcmc import markov_chain, moves
 from hepflows.applications.airshower.observations import auger
 from hepflows.applications.airshower.prior import NAMES, Prior
 from hepflows.applications.airshower.verdict import infer
@@ -162,6 +162,17 @@ def test_chain_without_data_samples_the_prior():
         assert len(set(thinned.tolist())) == 96
         assert not bool((thinned.diff() > 0).all())
     assert len(numbered.thinned(10_000, seed=1)) == 32 * 150
+
+
+def test_moves_keep_the_width_of_a_normal_distribution():
+    """emcee's snooker move does not: it finds 0.80 of it."""
+    emcee = pytest.importorskip("emcee")
+    sampler = emcee.EnsembleSampler(64, 7, lambda y: -0.5 * (y**2).sum(-1), vectorize=True, moves=moves())
+    sampler.random_state = np.random.RandomState(1).get_state()
+    sampler.run_mcmc(np.random.RandomState(2).randn(64, 7), 6000)
+    draws = sampler.get_chain(discard=500, flat=True)
+    assert np.abs(draws.std(0) - 1).max() < 0.02
+    assert np.abs(np.quantile(draws, [0.001, 0.999]) - [-3.09, 3.09]).max() < 0.06
 
 
 def test_wrong_settings_are_one_sentence():
