@@ -32,6 +32,7 @@ _BIJECTIONS = (
 )  # fmt: skip
 
 _TRAINING = (
+    "BlockDistillation",
     "DiscFlow",
     "Distillation",
     "FlowMatching",

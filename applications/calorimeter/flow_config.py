@@ -118,7 +118,7 @@ class TransformerConfig(SplineConfig):
 
 
 class StudentConfig(Section):
-    """A flow that samples in one pass, distilled from a teacher (CaloFlow v2, arXiv:2110.11377); see `hepflows.training.Distillation`.
+    """A flow that samples in one pass, distilled from a teacher (CaloFlow v2, arXiv:2110.11377).
 
     Everything but Flow II is the teacher's: layer energies, preprocessing, conditions. Its blocks and splines are those of the
     teacher, too.
@@ -128,9 +128,12 @@ class StudentConfig(Section):
         taught_by: Flow II of that teacher; found out from it.
         hidden: widths of the hidden layers of each block; the teacher's where null.
         dropout: in the hidden layers, in training.
-        beta: share of the loss on showers, the rest is on noise.
-        intermediate: weight of what stands between the blocks.
-        parameters: weight of the spline parameters that the networks give.
+        from_teacher: begin as the teacher's networks; ``hidden`` must then be as many layers, and none narrower.
+        objective: ``blocks``, each block on its own (`hepflows.BlockDistillation`), or ``guided``, as published
+            (`hepflows.Distillation`).
+        beta: where guided, share of the loss on showers, the rest is on noise.
+        intermediate: where guided, weight of what stands between the blocks.
+        parameters: where guided, weight of the spline parameters that the networks give.
         training: epochs, optimiser and schedule.
     """
 
@@ -139,6 +142,8 @@ class StudentConfig(Section):
     taught_by: TeacherConfig | None = None
     hidden: list[int] | None = None
     dropout: float = Field(0.0, ge=0, lt=1)
+    from_teacher: bool = False
+    objective: Literal["blocks", "guided"] = "guided"
     beta: float = Field(0.5, ge=0, le=1)
     intermediate: float = Field(1.0, ge=0)
     parameters: float = Field(1.0, ge=0)

@@ -23,10 +23,12 @@ class Block:
     """One block of a bijection, as it was run.
 
     Attributes:
+        data: ``(*sample, *batch, D)`` at its side towards the data.
         latents: ``(*sample, *batch, D)`` at its side towards the latents.
         parameters: ``(*sample, *batch, M P)`` raw parameters of its ``M`` mapped features, those of one feature next to one another.
     """
 
+    data: Tensor
     latents: Tensor
     parameters: Tensor
 
@@ -74,8 +76,8 @@ def trace(bijection: Bijection, x: Tensor, context: Tensor | None = None, *, inv
         before = rows
         if isinstance(part, BLOCKS):
             rows, change, raw = _run(part, rows, given, inverse=backwards)
-            latents = before if inverse else rows
-            blocks.append(Block(*(one.reshape(*leading, one.shape[-1]) for one in (latents, raw))))
+            data, latents = (rows, before) if inverse else (before, rows)
+            blocks.append(Block(*(one.reshape(*leading, one.shape[-1]) for one in (data, latents, raw))))
         else:
             rows, change = part._inverse(rows, given) if backwards else part._forward(rows, given)
         ladj = ladj + change

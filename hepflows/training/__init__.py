@@ -1,6 +1,7 @@
 """Fitting a flow: objectives, batches, the loop and its checkpoints."""
 
 from hepflows.training.batches import Batches, TensorBatches
+from hepflows.training.block_distillation import BlockDistillation
 from hepflows.training.config import TrainingConfig
 from hepflows.training.discflow import DiscFlow
 from hepflows.training.distillation import Distillation
@@ -11,6 +12,7 @@ from hepflows.training.objectives import MaximumLikelihood, Objective
 
 __all__ = [
     "Batches",
+    "BlockDistillation",
     "DiscFlow",
     "Distillation",
     "FlowMatching",

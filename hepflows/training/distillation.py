@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hepflows.bijections import (
-    Autoregressive,
-    Bijection,
-    Coupling,
-    Inverted,
-    MaskedAutoregressive,
-    Permutation,
-    Trace,
-    Univariate,
-    trace,
-)
-from hepflows.bijections.tracing import BLOCKS, parts
-from hepflows.errors import ContextError, DomainError, ShapeError
+from hepflows.bijections import Trace, trace
+from hepflows.errors import DomainError
 from hepflows.flow import Flow
-from hepflows.training.objectives import Objective
+from hepflows.training.taught import Taught, check_blocks
 
 
-class Distillation(Objective):
+class Distillation(Taught):
     r"""Probability density distillation of a teacher into a student, without the gradient of a KL (arXiv:2110.11377).
 
     With ``f`` the maps from data to latents of the teacher and of the student, ``F`` and ``G``,
@@ -62,37 +48,20 @@ class Distillation(Objective):
         torch.Size([])
     """
 
-    teacher: Flow
-
     def __init__(
         self, student: Flow, teacher: Flow, beta: float = 0.5, intermediate: float = True, parameters: float = True
     ) -> None:
-        super().__init__()
         if not 0 <= beta <= 1 or not intermediate >= 0 or not parameters >= 0:
             message = (
                 "a Distillation needs beta between 0 and 1 and weights that are not negative, "
                 f"got beta={beta}, intermediate={intermediate}, parameters={parameters}"
             )
             raise DomainError(message)
-        if student.features != teacher.features:
-            message = f"the student has {student.features} features and the teacher {teacher.features}: make them equal"
-            raise ShapeError(message)
-        if student.context_features != teacher.context_features:
-            message = (
-                f"the student has a context of width {student.context_features} and the teacher of {teacher.context_features}: "
-                "make them equal"
-            )
-            raise ContextError(message)
+        super().__init__(student, teacher)
         if intermediate or parameters:
-            _check_blocks(student.bijection, teacher.bijection, compare_parameters=bool(parameters))
-        self.student, self.beta = student, beta
+            check_blocks(student.bijection, teacher.bijection, compare_parameters=bool(parameters))
+        self.beta = beta
         self.intermediate, self.parameters_weight = float(intermediate), float(parameters)
-        self.__dict__["teacher"] = teacher.eval().requires_grad_(False)  # no submodule: stays out of state and train()
-
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Distillation:
-        self.teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, z_context: Tensor | None = None, *, generator: torch.Generator
@@ -128,62 +97,3 @@ class Distillation(Objective):
             for a, b in pairs[:-1] if name == "latents" else pairs:
                 total = total + weight * (getattr(a, name) - getattr(b, name)).square().sum(-1)
         return total.mean()
-
-    def kl(self, n: int | tuple[int, ...], context: Tensor | None = None, *, generator: torch.Generator) -> Tensor:
-        r"""Estimate of :math:`\mathrm{KL}(q \| p) = \langle \log q(x|c) - \log p(x|c) \rangle_{x \sim q}`, student q, teacher p, in nats.
-
-        Args:
-            n: draws for each row of the context.
-            context: ``(*batch, C)`` or None.
-            generator: draws ``x``.
-        """
-        with torch.no_grad():
-            x, log_q = self.student.sample_and_log_prob(n, context, generator=generator)
-            return (log_q - self.teacher.log_prob(x, context)).mean()
-
-    def validation(
-        self, x: Tensor, context: Tensor | None = None, z_context: Tensor | None = None, *, generator: torch.Generator
-    ) -> Tensor:
-        """The KL divergence, from one draw for each event of the batch."""
-        z_context = context if z_context is None else z_context
-        return self.kl(len(x) if z_context is None else (), z_context, generator=generator)
-
-
-def _check_blocks(student: Bijection, teacher: Bijection, *, compare_parameters: bool) -> None:
-    """Raise `DomainError` unless the two are made of corresponding parts."""
-    ours, theirs = list(parts(student)), list(parts(teacher))
-    if len(ours) != len(theirs):
-        message = (
-            f"the student has {len(ours)} parts and the teacher {len(theirs)}: build it with student_of(teacher), "
-            "or compare the ends alone with intermediate=False and parameters=False"
-        )
-        raise DomainError(message)
-    for index, ((mine, flipped), (its, its_flipped)) in enumerate(zip(ours, theirs, strict=True)):
-        if isinstance(mine, BLOCKS) and isinstance(its, BLOCKS):
-            same = not compare_parameters or _described(mine, flipped) == _described(its, its_flipped)
-        elif isinstance(mine, Permutation) and isinstance(its, Permutation):
-            same = torch.equal(
-                mine.inverse_order if flipped else mine.order, its.inverse_order if its_flipped else its.order
-            )
-        else:
-            same = type(mine) is type(its)
-        if not same:
-            message = (
-                f"part {index + 1} of the student, {type(mine).__name__}, does not correspond to the teacher's, {type(its).__name__}, "
-                "or their parameters describe different maps: build the student with student_of(teacher), or set "
-                "intermediate=False and parameters=False"
-            )
-            raise DomainError(message)
-
-
-def _described(block: MaskedAutoregressive | Autoregressive | Coupling, flipped: bool) -> tuple[object, ...]:
-    """Which map from data to latents the parameters of a block describe, and of which features."""
-    univariate, backwards = block.univariate, flipped
-    while isinstance(univariate, Inverted):
-        univariate, backwards = univariate.univariate, not backwards
-    mapped = block.mapped.tolist() if isinstance(block, Coupling) else None
-    return backwards, mapped, type(univariate), univariate.per_feature, _settings(univariate)
-
-
-def _settings(univariate: Univariate) -> dict[str, object]:
-    return {} if isinstance(univariate, nn.Module) else vars(univariate)

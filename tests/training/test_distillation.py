@@ -231,8 +231,9 @@ def test_what_is_copied_to_a_student() -> None:
     assert [len(degrees) for degrees in made.degrees] == [8, 9]
     assert made.dropout == 0.3
     assert next(student.parameters()).dtype == torch.float32
-    again, other = student_of(teacher, seed=1), student_of(teacher, seed=2)
+    again, other = student_of(teacher, seed=1), student_of(teacher, from_teacher=False, seed=2)
     assert torch.equal(mades(again)[0].output.weight, made.output.weight)
+    assert torch.equal(made.output.weight, mades(teacher)[0].output.weight)
     assert not torch.equal(mades(other)[0].output.weight, made.output.weight)
     with pytest.raises(DomainError, match="MaskedAutoregressive blocks, but this one has none"):
         student_of(coupling_flow(3, seed=0))

@@ -14,7 +14,7 @@ from hepflows.applications.calorimeter.config import PRESET_OF, CaloFlowConfig, 
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
-from hepflows.applications.calorimeter.models.kinds import masked, shower_flow
+from hepflows.applications.calorimeter.models.kinds import follower, masked, shower_flow
 from hepflows.applications.calorimeter.models.learning import objective, shown
 from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
@@ -104,7 +104,9 @@ class CaloFlow(nn.Module):
         if not config.joint:
             self.energy_flow = masked(config.energy_flow, n_layers, given, None, derive(seed, "energy flow"))
         extra, seen = (n_layers, given) if config.joint else (0, given + n_layers)
-        self.shower_flow = shower_flow(config.shower_flow, geometry, extra, seen, seed)
+        told = config.shower_flow
+        made = follower(told, teacher.shower_flow, seed) if teacher else shower_flow(told, geometry, extra, seen, seed)
+        self.shower_flow: Flow = made
         self.targets = Targets(self.preprocess, getattr(torch, config.precision))
         for _, flow, _ in self._stages:
             flow.to(self.targets.dtype)

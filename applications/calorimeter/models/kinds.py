@@ -70,11 +70,23 @@ def _(config: InductiveConfig, geometry: Geometry, extra: int, context_features:
 
 @shower_flow.register
 def _(config: StudentConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
+    """Of a teacher that is not at hand: the structure, for weights out of a file."""
     if config.taught_by is None:
         message = 'a student needs its teacher: CaloFlow("student", teacher=CaloFlow.load(...)), or --teacher on the command line'
         raise ConfigError(message)
-    teacher = shower_flow(config.taught_by, geometry, extra, context_features, seed)
-    return student_of(teacher, hidden=config.hidden, dropout=config.dropout, seed=derive(seed, "student"))
+    return follower(config, shower_flow(config.taught_by, geometry, extra, context_features, seed), seed)
+
+
+def follower(config: ShowerFlowConfig, teacher: Flow, seed: int) -> Flow:
+    """The student of a Flow II."""
+    assert isinstance(config, StudentConfig)
+    return student_of(
+        teacher,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        from_teacher=config.from_teacher,
+        seed=derive(seed, "student"),
+    )
 
 
 @shower_flow.register

@@ -7,7 +7,7 @@ import torch
 from hepflows.applications.calorimeter.flow_config import SplineConfig, StudentConfig
 from hepflows.errors import ConfigError
 from hepflows.flow import Flow
-from hepflows.training import DiscFlow, Distillation, MaximumLikelihood, Objective
+from hepflows.training import BlockDistillation, DiscFlow, Distillation, MaximumLikelihood, Objective
 from hepflows.training.batches import Transform
 
 
@@ -29,6 +29,8 @@ def objective(config: SplineConfig | StudentConfig, flow: Flow, teacher: Flow | 
     if teacher is None:
         message = 'this student is without its teacher and cannot learn: make it anew, CaloFlow("student", teacher=CaloFlow.load(...))'
         raise ConfigError(message)
+    if config.objective == "blocks":
+        return BlockDistillation(flow, teacher)
     return Distillation(flow, teacher, config.beta, config.intermediate, config.parameters)
 
 

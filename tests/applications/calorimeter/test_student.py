@@ -37,8 +37,8 @@ def single_precision() -> None:
     torch.set_default_dtype(torch.float32)
 
 
-def student_of(teacher: CaloFlow, *settings: str) -> CaloFlow:
-    config = load_config("student", [*STUDENT, *QUICK, *settings]).model
+def student_of(teacher: CaloFlow, *settings: str, preset: str = "student") -> CaloFlow:
+    config = load_config(preset, [*STUDENT, *QUICK, *settings]).model
     return CaloFlow("student", config=config, teacher=teacher, seed=2)
 
 
@@ -50,9 +50,11 @@ def distance(student: CaloFlow, teacher: CaloFlow) -> float:
     return objective.kl((), context, generator=torch.Generator().manual_seed(4)).item()
 
 
-def test_a_student_comes_close_to_its_teacher(teacher: CaloFlow, tmp_path: Path) -> None:
-    student = student_of(teacher, "model.shower_flow.training.epochs=15")
-    before = distance(student, teacher)
+@pytest.mark.parametrize("preset", ["student", "paper_student"])
+def test_a_student_comes_close_to_its_teacher(preset: str, teacher: CaloFlow, tmp_path: Path) -> None:
+    epochs = 5 if preset == "student" else 15
+    student = student_of(teacher, f"model.shower_flow.training.epochs={epochs}", preset=preset)
+    before = distance(student_of(teacher, preset="paper_student"), teacher)
     histories = student.fit(toy_showers(3000), toy_showers(500, 1), seed=1)
     assert list(histories) == ["shower_flow"]
     assert distance(student, teacher) < 0.1 * before
@@ -71,6 +73,20 @@ def test_a_student_comes_close_to_its_teacher(teacher: CaloFlow, tmp_path: Path)
     np.testing.assert_array_equal(again.sample(20, seed=1).voxels, student.sample(20, seed=1).voxels)
     with pytest.raises(ConfigError, match="without its teacher and cannot learn"):
         again.fit(toy_showers(100), toy_showers(50, 1))
+
+
+@pytest.mark.parametrize("preset", ["student", "paper_student"])
+def test_a_student_has_the_permutations_of_its_teacher_whatever_its_seed(preset: str, tmp_path: Path) -> None:
+    deep = CaloFlow(config=load_config("demo", [*SMALL, "model.shower_flow.blocks=4"]).model, geometry=TOY, seed=1)
+    student = student_of(deep, preset=preset)
+    Distillation(student.shower_flow, deep.shower_flow)
+    student.save(tmp_path / "model.safetensors")
+    context = torch.zeros(50, 1 + TOY.n_layers)
+    drawn = [
+        model.shower_flow.sample((), context, generator=torch.Generator().manual_seed(0))
+        for model in (student, CaloFlow.load(tmp_path))
+    ]
+    assert torch.equal(*drawn)
 
 
 def test_what_is_not_a_student_or_not_a_teacher(teacher: CaloFlow) -> None:
