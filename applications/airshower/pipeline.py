@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,17 @@ def _trained(folder: RunFolder, config: AirshowerConfig, seed: int) -> SourcePos
     model = folder / "model.safetensors"
     if model.exists():
         return SourcePosterior.load(model)[0]
-    started = time.monotonic()
+    with folder.timed("train_seconds"):
+        posterior, histories = _taught(folder, config, seed)
+    folder.write_history(histories)
+    posterior.save(model, config)
+    for checkpoint in folder.path.glob("checkpoint_*.safetensors"):
+        checkpoint.unlink()
+    return posterior
+
+
+def _taught(folder: RunFolder, config: AirshowerConfig, seed: int) -> tuple[SourcePosterior, dict[str, History]]:
+    """A flow that has learnt from simulated universes, and how."""
     console.say(f"{config.universes} universes, {config.response}, {config.xmax}")
     with console.progress("simulation") as update:
         universes = Universes.simulate(config, seed, folder=folder.path, progress=update)
@@ -107,13 +116,7 @@ def _trained(folder: RunFolder, config: AirshowerConfig, seed: int) -> SourcePos
         with console.progress("refreshing") as update:
             universes = universes.refreshed(first.estimator, config, seed, folder=folder.path, progress=update)
     posterior, histories["posterior"] = _learnt(universes, config, seed, folder, "posterior")
-    spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
-    folder.note(train_seconds=round(spent, 2))
-    folder.write_history(histories)
-    posterior.save(model, config)
-    for checkpoint in folder.path.glob("checkpoint_*.safetensors"):
-        checkpoint.unlink()
-    return posterior
+    return posterior, histories
 
 
 def _learnt(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -132,13 +131,10 @@ def _trained(
     model = folder / "model.safetensors"
     if model.exists():
         return Ensemble.load(model)[0]
-    started = time.monotonic()
-    with console.progress(f"training {config.method}") as update:
+    with folder.timed("train_seconds"), console.progress(f"training {config.method}") as update:
         ensemble = cross_fit(
             events, regions, config, seed=seed, background=background, folder=folder.path, jobs=jobs, progress=update
         )
-    spent = folder.manifest.get("train_seconds", 0.0) + time.monotonic() - started
-    folder.note(train_seconds=round(spent, 2))
     folder.write_history(ensemble.histories)
     ensemble.save(model, {"selection": asdict(selection), "data": folder.manifest["identity"]["data"]})
     for checkpoint in folder.path.glob("checkpoint_*.safetensors"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -122,25 +121,24 @@ def _trained(
     if model.exists():
         flow = NeutrinoFlow.load(model)[0]
     else:
-        started = time.monotonic()
         checkpoint = folder / "checkpoint_flow.safetensors"
         with console.progress("training the flow") as update:
             flow.fit(training, checkpoint=checkpoint, progress=update)
-        _spent(folder, "train_seconds", started)
+        _note_seconds(folder, "train_seconds", flow.estimator.history)
         flow.save(model, {"data": folder.manifest["identity"]["data"]})
         checkpoint.unlink(missing_ok=True)
     if other.exists():
         return flow, FeedForward.load(other)
-    started = time.monotonic()
     checkpoint = folder / "checkpoint_regression.safetensors"
     with console.progress("training the regression") as update:
         history = regression.fit(training, checkpoint=checkpoint, progress=update)
-    _spent(folder, "train_seconds_feedforward", started)
+    _note_seconds(folder, "train_seconds_feedforward", history)
     folder.write_history({"flow": flow.estimator.history or History(), "regression": history})
     regression.save(other)
     checkpoint.unlink(missing_ok=True)
     return flow, regression
 
 
-def _spent(folder: RunFolder, name: str, started: float) -> None:
-    folder.note(**{name: round(folder.manifest.get(name, 0.0) + time.monotonic() - started, 2)})
+def _note_seconds(folder: RunFolder, name: str, history: History | None) -> None:
+    """The time of the training, that of a killed process up to its last checkpoint included."""
+    folder.note(**{name: round((history or History()).seconds, 2)})

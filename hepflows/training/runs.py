@@ -9,6 +9,8 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,15 @@ class RunFolder:
         """Add to the manifest."""
         self.manifest.update(values)
         self.write_json("manifest.json", self.manifest)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the seconds of what is done to ``name`` in the manifest, also where it is interrupted and done in several runs."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.note(**{name: round(self.manifest.get(name, 0.0) + time.monotonic() - started, 2)})
 
 
 def _start(identity: dict[str, Any]) -> dict[str, Any]:

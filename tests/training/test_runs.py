@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_manifest_history_and_numbers(tmp_path: Path) -> None:
     assert run.read_history()["flow"].best_epoch == 1
     run.write_history({"flow": History([3.0, 2.0, 1.5], [3.1, 2.2, 2.3], keep="last")})
     assert run.read_history()["flow"].best_epoch == 2
+
+
+def test_the_time_of_a_step_that_was_interrupted_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 13.0, 100.0, 104.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    run = RunFolder(tmp_path / "run", IDENTITY)
+    with pytest.raises(KeyboardInterrupt), run.timed("train_seconds"):
+        raise KeyboardInterrupt
+    with run.timed("train_seconds"):
+        pass
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["train_seconds"] == 7.5
 
 
 def test_checksum(tmp_path: Path) -> None:
