@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hepflows.errors import HepflowsError
+
 Update = Callable[[int, int, str], None]
 """Called with (done, in all, a short text)."""
 
@@ -86,7 +88,11 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def interruptible(out: Path) -> Iterator[None]:
-    """Ctrl-C inside ends the command with code 130, and a sentence on how to go on with the run in ``out``."""
+    """Ctrl-C inside ends the command with code 130, and a sentence on how to go on with the run in ``out``.
+
+    After an error a run that began inside and holds nothing yet but what was asked for is taken away, so that the command can be mended.
+    """
+    new = not out.exists()
     try:
         yield
     except KeyboardInterrupt:
@@ -94,3 +100,10 @@ def interruptible(out: Path) -> Iterator[None]:
 
         errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
         raise typer.Exit(130) from None
+    except HepflowsError:
+        files = list(out.iterdir()) if new and out.is_dir() else []
+        if files and {file.name for file in files} <= {"manifest.json", "config.yaml"}:
+            for file in files:
+                file.unlink()
+            out.rmdir()
+        raise

@@ -115,3 +115,8 @@ def test_from_the_command_line(
     assert not (tmp_path / "none" / "manifest.json").exists()
     assert calorimeter(monkeypatch, *command, "--out", tmp_path / "student", "--teacher", tmp_path) == 0
     assert CaloFlow.load(tmp_path / "student").config.kind == "student"
+    capsys.readouterr()
+    narrow = [*command, "--set", "model.shower_flow.hidden=[8,8]", "--teacher", tmp_path]
+    assert calorimeter(monkeypatch, *narrow, "--out", tmp_path / "narrow") == 2
+    assert "cannot begin one of [8, 8]: give as many layers and none narrower" in capsys.readouterr().err
+    assert not (tmp_path / "narrow").exists()
