@@ -42,7 +42,7 @@ class ChainConfig(Section):
     datasets: int = Field(0, ge=0)
     observation: bool = False
     walkers: int = Field(64, ge=16)
-    steps: int = Field(3000, ge=100)
+    steps: int = Field(20_000, ge=100)
 
 
 class VerdictConfig(Section):

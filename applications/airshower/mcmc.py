@@ -46,6 +46,16 @@ class Chain:
     acceptance: float
     seconds: float
 
+    @property
+    def steps(self) -> int:
+        """Of each walker, with those that were dropped."""
+        return 2 * len(self.coordinates) // self.walkers
+
+    @property
+    def length(self) -> float:
+        """Steps that were kept, in autocorrelation times: a chain of fewer than fifty says little (arXiv:1202.3665)."""
+        return self.effective / self.walkers
+
     def thinned(self, n: int, *, seed: int, part: slice = slice(None)) -> Tensor:
         """(n, 7) coordinates of all walkers at steps as far apart as can be, so that none is met twice where it stood; in random order.
 
@@ -67,7 +77,7 @@ def markov_chain(
     *,
     seed: int,
     walkers: int = 64,
-    steps: int = 3000,
+    steps: int = 20_000,
     progress: Progress | None = None,
 ) -> Chain:
     """Sample the exact posterior with emcee (arXiv:1202.3665), in the coordinates in which the prior is a standard normal.

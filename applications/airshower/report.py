@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from hepflows.training.loop import History
 
 ENOUGH = 0.02
 """Effective share of the adapted draws below which the weights cannot carry the posterior."""
+
+LONG = 50
+"""Autocorrelation times that a chain must keep to be compared with (arXiv:1202.3665)."""
 
 
 def write_report(
@@ -183,5 +187,17 @@ def _chains(report: Report, metrics: Mapping[str, Any]) -> None:
         header, rows,
         caption="C2ST in the six coordinates of the sources, 0.5 for posteriors that cannot be told apart. Adapted: population "
         "Monte Carlo that begins at the draws of the flow, with weights of the exact likelihood. Floor: the first half of the chain "
-        "against the second.",
+        "against the second." + _short([one for _, one in with_chain]),
     )  # fmt: skip
+
+
+def _short(compared: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on chains that are too short to compare with."""
+    short = [one for one in compared if one["chain_length"] < LONG]
+    if not short:
+        return ""
+    thousands = max(math.ceil(one["chain_steps"] * LONG / one["chain_length"] / 1000) for one in short)
+    return (
+        f" {len(short)} of {len(compared)} chains kept fewer than {LONG} autocorrelation times, so that their rows say little: "
+        f"repeat with --set chain.steps={1000 * thousands}."
+    )

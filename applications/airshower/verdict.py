@@ -168,7 +168,7 @@ def compared(
     )
     metrics: dict[str, Any] = {
         "chain_seconds": chain.seconds, "chain_effective": chain.effective, "chain_acceptance": chain.acceptance,
-        "chain_autocorrelation": float(np.max(chain.autocorrelation)),
+        "chain_autocorrelation": float(np.max(chain.autocorrelation)), "chain_length": chain.length, "chain_steps": chain.steps,
     }  # fmt: skip
 
     def put(name: str, sample: Array, other: Array) -> None:

@@ -20,6 +20,7 @@ from hepflows.applications.airshower.inference import SourcePosterior
 from hepflows.applications.airshower.mcmc import markov_chain, moves
 from hepflows.applications.airshower.observations import auger
 from hepflows.applications.airshower.prior import NAMES, Prior
+from hepflows.applications.airshower.report import _short
 from hepflows.applications.airshower.verdict import infer
 from hepflows.errors import CheckpointError, ConfigError
 from hepflows.posterior import OutOfRangeWarning, PosteriorEstimator
@@ -132,6 +133,10 @@ def test_a_chain_beside_the_flow(folder):
         ).metrics
     assert found["c2st"] > 0.7, "two epochs on 1500 universes do not find a posterior"
     assert found["c2st_points"] == found["c2st_floor_points"] == 60
+    assert found["chain_steps"] == 200
+    assert found["chain_length"] == pytest.approx(100 / found["chain_autocorrelation"])
+    assert "1 of 1 chains kept fewer than 50 autocorrelation times" in _short([found])
+    assert _short([{**found, "chain_length": 50.0}]) == ""
     # weights of few draws count too little for a sample that a C2ST can use
     assert found["c2st_reweighted"] is None
     assert found["c2st_reweighted_points"] == 0
