@@ -19,6 +19,7 @@ from hepflows.errors import CheckpointError
 from hepflows.posterior.adaptation import population_monte_carlo
 from hepflows.posterior.estimator import PosteriorEstimator
 from hepflows.posterior.reweighting import Reweighted, reweight
+from hepflows.training.checkpoint import load_tensors
 from hepflows.training.loop import History, Progress
 
 
@@ -136,13 +137,11 @@ class SourcePosterior:
         Raises:
             CheckpointError: another model.
         """
-        estimator, notes = PosteriorEstimator.load(path)
-        about: dict[str, Any] | None = notes.get("airshower")
+        about: dict[str, Any] | None = load_tensors(path)[1].get("notes", {}).get("airshower")
         if about is None:
-            message = (
-                f"{path}: holds a posterior, but not one of air showers: give the folder of a run of hepflows airshower"
-            )
+            message = f"{path}: holds no posterior of cosmic-ray sources: give the folder of a run of 'hepflows airshower run'"
             raise CheckpointError(message)
+        estimator, _ = PosteriorEstimator.load(path)
         config = AirshowerConfig.model_validate(about)
         prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
         return cls(estimator, model, prior, Fitter(model, prior) if config.observables == "fit" else None), config

@@ -44,7 +44,10 @@ def iterate_events(
     first = 0
     for events in parts:
         if events.n_neutrinos != leptons:
-            message = f"{path} has {events.n_neutrinos} leptons an event where {leptons} are expected: choose another --channel"
+            message = (
+                f"{path} has {events.n_neutrinos} leptons an event where {leptons} are expected: train with another --channel, "
+                "or give events of the channel that the model was trained on"
+            )
             raise DataError(message)
         check(events, str(path), first=first, sample=first == 0)
         first += len(events)

@@ -120,7 +120,7 @@ def test_posterior_returns_from_its_file_and_others_are_refused(folder, tmp_path
     other = PosteriorEstimator(load_config("quick", ["posterior.training.epochs=1"]).posterior)
     other.fit(rng.normal(size=(200, 1)), rng.normal(size=(200, 2)))
     other.save(tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="not one of air showers"):
+    with pytest.raises(CheckpointError, match="holds no posterior of cosmic-ray sources"):
         SourcePosterior.load(tmp_path / "other.safetensors")
 
 
