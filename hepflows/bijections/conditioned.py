@@ -35,13 +35,17 @@ def conditioned(
     Returns:
         The mapped ``(D, N)`` and their log |det J|, ``(N,)``.
     """
-    features, n = columns.shape
     spline = univariate.spline(inverse=inverse)
     if spline is not None and isinstance(net, Conditioner) and native.covers(spline, columns, x, net.output.weight):
         return _fused(spline, columns, net, x, context)
-    function = univariate.inverse if inverse else univariate.forward
-    mapped, ladj = function(columns, net(x, context).T.reshape(features, univariate.per_feature, n))
+    mapped, ladj = mapped_by(univariate, columns, net(x, context), inverse=inverse)
     return mapped, ladj.sum(0)
+
+
+def mapped_by(univariate: Univariate, columns: Tensor, raw: Tensor, *, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    """Map ``columns`` (D, N) with raw parameters ``(N, D P)``, those of one feature next to one another; each log-derivative ``(D, N)``."""
+    function = univariate.inverse if inverse else univariate.forward
+    return function(columns, raw.T.reshape(len(columns), univariate.per_feature, columns.shape[1]))
 
 
 def coupled(

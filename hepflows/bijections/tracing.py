@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hepflows.bijections.autoregressive import MaskedAutoregressive
 from hepflows.bijections.base import Bijection, Chain, Inverse
+from hepflows.bijections.conditioned import mapped_by
 from hepflows.bijections.coupling import Coupling
 from hepflows.bijections.jacobi import Autoregressive
-from hepflows.bijections.univariate import Univariate
 
 BLOCKS = (MaskedAutoregressive, Autoregressive, Coupling)
 """Bijections whose network gives the parameters of a `Univariate`, event by event."""
@@ -101,19 +101,12 @@ def _run(
     """The value, the ladj and the raw parameters of a block."""
     if isinstance(block, Coupling):
         raw = block.net(x.T[block.kept].T, context)
-        changed, ladj = _mapped(block.univariate, x.T[block.mapped], raw, inverse=inverse)
-        return x.index_copy(1, block.mapped, changed.T), ladj, raw
+        changed, ladj = mapped_by(block.univariate, x.T[block.mapped], raw, inverse=inverse)
+        return x.index_copy(1, block.mapped, changed.T), ladj.sum(0), raw
     net = block.made if isinstance(block, MaskedAutoregressive) else block.net
     if inverse:
         y, ladj = block._inverse(x, context)
         return y, ladj, net(y, context)
     raw = net(x, context)
-    mapped, ladj = _mapped(block.univariate, x.T, raw, inverse=False)
-    return mapped.T, ladj, raw
-
-
-def _mapped(univariate: Univariate, columns: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-    """``columns`` (M, N) mapped with ``raw`` (N, M P), and the log |det J| ``(N,)``."""
-    function = univariate.inverse if inverse else univariate.forward
-    mapped, ladj = function(columns, raw.T.reshape(len(columns), univariate.per_feature, columns.shape[1]))
-    return mapped, ladj.sum(0)
+    mapped, ladj = mapped_by(block.univariate, x.T, raw)
+    return mapped.T, ladj.sum(0), raw

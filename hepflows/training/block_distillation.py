@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from hepflows.bijections import Bijection, MaskedAutoregressive, trace
+from hepflows.bijections.conditioned import mapped_by
 from hepflows.bijections.tracing import BLOCKS, parts
 from hepflows.errors import DomainError
 from hepflows.flow import Flow
@@ -28,7 +27,7 @@ class BlockDistillation(Taught):
     ``h`` being Huber's loss: half the square up to one, linear beyond. The mean of :math:`\delta^2 / 2` is the KL divergence of the
     two conditional densities to leading order where ``v`` is normal, so that the loss counts nats, as the squared differences of
     `Distillation` do not; at its minimum it has no noise; no gradient passes through another block, and a step costs
-    about what one of the teacher's own training did. Start the student as `hepflows.student_of` does, from the teacher's networks.
+    that of a likelihood and two passes of the teacher. Start the student as `hepflows.student_of` does, from the teacher's networks.
 
     Epochs are compared by the KL divergence of `kl`, of the student on its own.
 
@@ -74,15 +73,15 @@ class BlockDistillation(Taught):
         loss = x.new_zeros(())
         for (mine, its), block in zip(self._pairs, draws.blocks, strict=True):
             given = context if mine.context_features else None
-            aim = _log_density(its.univariate.forward, block.data, block.parameters)
-            found = _log_density(mine.univariate.inverse, block.data, mine.made(block.latents, given))
+            data = block.data.T
+            aim = _log_density(*mapped_by(its.univariate, data, block.parameters))
+            found = _log_density(*mapped_by(mine.univariate, data, mine.made(block.latents, given), inverse=True))
             loss = loss + functional.huber_loss(found, aim, reduction="sum") / len(z)
         return loss
 
 
-def _log_density(to_latents: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], data: Tensor, raw: Tensor) -> Tensor:
-    """Of each of ``data`` (N, D), up to a constant, if its latent was standard normal: ``(D, N)``."""
-    latents, ladj = to_latents(data.T, raw.T.reshape(data.shape[1], -1, len(data)))
+def _log_density(latents: Tensor, ladj: Tensor) -> Tensor:
+    """Of what is mapped to ``latents`` with log-derivatives ``ladj``, up to a constant, if these were standard normal."""
     return ladj - latents.square() / 2
 
 
