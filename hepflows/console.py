@@ -101,9 +101,8 @@ def interruptible(out: Path) -> Iterator[None]:
         errors.print(f"\ninterrupted: repeat the command with --resume to go on with {out}", markup=False)
         raise typer.Exit(130) from None
     except HepflowsError:
-        files = list(out.iterdir()) if new and out.is_dir() else []
-        if files and {file.name for file in files} <= {"manifest.json", "config.yaml"}:
-            for file in files:
-                file.unlink()
-            out.rmdir()
+        if new:
+            from hepflows.training.runs import withdraw
+
+            withdraw(out)
         raise

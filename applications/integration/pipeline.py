@@ -26,7 +26,7 @@ from hepflows.applications.integration.report import write_report
 from hepflows.applications.integration.result import IntegrationResult, with_error
 from hepflows.errors import ConfigError, DataError, HepflowsError
 from hepflows.training.distributed import World, connect
-from hepflows.training.runs import RunFolder, checksum
+from hepflows.training.runs import RunFolder, checksum, withdraw
 from hepflows.training.seeding import derive
 
 JOURNAL = "journal.bin"
@@ -179,10 +179,7 @@ def _kept_where_it_pays(out: Path, world: World) -> Iterator[None]:
         yield
     except (HepflowsError, OSError):
         if new and world.first and time.monotonic() - started < WORTH_KEEPING:
-            for name in ("manifest.json", "config.yaml", JOURNAL):
-                (out / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                out.rmdir()
+            withdraw(out, ("manifest.json", "config.yaml", JOURNAL))
         raise
 
 

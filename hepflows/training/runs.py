@@ -161,6 +161,14 @@ class RunFolder:
             self.note(**{name: round(self.manifest.get(name, 0.0) + time.monotonic() - started, 2)})
 
 
+def withdraw(path: Path, names: tuple[str, ...] = ("manifest.json", "config.yaml")) -> None:
+    """Take away a run that holds nothing but these files: what was asked for, and nothing to go on with."""
+    if path.is_dir() and {file.name for file in path.iterdir()} <= set(names):
+        for name in names:
+            (path / name).unlink(missing_ok=True)
+        path.rmdir()
+
+
 def _start(identity: dict[str, Any]) -> dict[str, Any]:
     packages = ("torch", "numpy", "h5py", "uproot", "scikit-learn")
     return {
