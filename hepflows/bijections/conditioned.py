@@ -64,9 +64,10 @@ def coupled(
         All rows ``(D, N)`` and the log |det J|, ``(N,)``.
     """
     spline = univariate.spline(inverse=inverse)
-    whole = isinstance(net, Dense) and context is None and len(kept) > 0 and _layers_covered(net)
-    if spline is not None and whole and native.covers(spline, columns, *net.parameters()):
-        return _fused_layers(spline, columns, None, cast("Dense", net), len(mapped), (mapped, kept))
+    whole = isinstance(net, Dense) and len(kept) > 0 and _layers_covered(net)
+    if spline is not None and whole and native.covers(spline, columns, context, *net.parameters()):
+        given = None if context is None else context.T
+        return _fused_layers(spline, columns, given, cast("Dense", net), len(mapped), (mapped, kept))
     order = torch.cat([kept, mapped])
     passing, changing = torch.split(columns.index_select(0, order), [len(kept), len(mapped)])
     changed, ladj = conditioned(univariate, changing, net, passing.T, context, inverse=inverse)

@@ -82,7 +82,7 @@ class LULinear(Bijection):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper, ladj = self._factors()
-        return x @ upper.T @ lower.T + self.bias, ladj.expand(x.shape[0])
+        return torch.addmm(self.bias.unsqueeze(1), lower, upper @ x.T).T, ladj.expand(x.shape[0])
 
     def _inverse(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper, ladj = self._factors()

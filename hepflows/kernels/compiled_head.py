@@ -70,7 +70,9 @@ class _Head(torch.autograd.Function):
         inputs = [tensor for tensor in (x, h, weight, bias, *hidden) if tensor is not None]
         reference = torch.is_grad_enabled() or not plain(gy, gladj)
         if reference:
-            gradients = reference_gradients(_HeadReference(seen, ctx.rows, shape, ctx.wiring), inputs, (gy, gladj))
+            gradients = reference_gradients(
+                _HeadReference(seen, ctx.rows, h is not None, shape, ctx.wiring), inputs, (gy, gladj)
+            )
         else:
             gradients = tuple(torch.empty_like(tensor) for tensor in inputs)
         gx, gh, gweight, gbias, *ghidden = _placed(gradients, h)
@@ -88,13 +90,13 @@ def _placed(gradients: Sequence[Tensor], h: Tensor | None) -> list[Any]:
 
 
 def _sizes(x: Tensor, h: Tensor | None, weight: Tensor, rows: Rows | None, wiring: Wiring) -> tuple[int, ...]:
-    features = len(x) if rows is None else len(rows[0])
-    inputs = len(h) if h is not None else 0 if rows is None else len(rows[1])
+    features, keeps = (len(x), 0) if rows is None else (len(rows[0]), len(rows[1]))
+    inputs = keeps + (0 if h is None else len(h))
     return features, inputs, weight.shape[1], x.shape[1], activation_number(wiring.activation) or 0, wiring.block
 
 
 def _rows(x: Tensor, rows: Rows | None) -> tuple[int, ...]:
-    return len(x), *addresses(*(rows or (None, None)))
+    return (len(x), 0, 0, 0) if rows is None else (len(x), len(rows[1]), *addresses(*rows))
 
 
 def _layers(hidden: Sequence[Tensor], gradients: Sequence[Tensor] = ()) -> tuple[tuple[int, ...], ...]:
@@ -110,6 +112,7 @@ def _layers(hidden: Sequence[Tensor], gradients: Sequence[Tensor] = ()) -> tuple
 class _HeadReference:
     seen: Tensor
     rows: Rows | None
+    given: bool
     shape: SplineShape
     wiring: Wiring
 
@@ -117,7 +120,8 @@ class _HeadReference:
         if self.rows is None:
             return self._map(x, *tensors)
         mapped, kept = (rows.long() for rows in self.rows)
-        y, ladj = self._map(x[mapped], x[kept], *tensors)
+        inputs, tensors = (torch.cat([x[kept], tensors[0]]), tensors[1:]) if self.given else (x[kept], tensors)
+        y, ladj = self._map(x[mapped], inputs, *tensors)
         return x.index_copy(0, mapped, y), ladj
 
     def _map(self, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +148,8 @@ def head(
 
     Args:
         x: ``(D, N)`` what is mapped; of a coupling, all features.
-        h: ``(H, N)`` last hidden activations, or what the first of the ``hidden`` layers takes; of a coupling, None.
+        h: ``(H, N)`` last hidden activations, or what the first of the ``hidden`` layers takes; of a coupling, what it takes after
+            the kept rows, or None.
         weight: ``(D P, H)``; of the rows of feature ``d`` the first ``seen[d]`` columns count, the others are not read.
         bias: ``(D P,)``.
         seen: ``(D,)`` integers.
@@ -157,18 +162,17 @@ def head(
         ``y``, of the shape of ``x``, and the log |det J| of all features together, (N,).
     """
     seen, events = seen.to(torch.int32), x.shape[1]
-    if rows is None:
-        features, inputs = len(x), 0 if h is None else len(h)
-    else:
+    features, keeps, given = len(x), 0, 0 if h is None else len(h)
+    if rows is not None:
         rows = (rows[0].to(torch.int32).contiguous(), rows[1].to(torch.int32).contiguous())
-        features, inputs = len(rows[0]), len(rows[1])
-    units = inputs
+        features, keeps = len(rows[0]), len(rows[1])
+    units = inputs = keeps + given
     for i, size in enumerate(wiring.sizes(inputs, [len(one) for one in hidden[::2]])):
         check(shape, weight=(hidden[2 * i], size), bias=(hidden[2 * i + 1], size[:1]))
         units = size[0]
-    outputs, all_rows = features * shape.parameters, features if rows is None else features + inputs
+    outputs = features * shape.parameters
     check(
-        shape, x=(x, (all_rows, events)), h=(h, (inputs, events)), weight=(weight, (outputs, units)), bias=(bias, (outputs,)),
+        shape, x=(x, (features + keeps, events)), h=(h, (given, events)), weight=(weight, (outputs, units)), bias=(bias, (outputs,)),
         seen=(seen, (features,)),
     )  # fmt: skip
     x, weight, bias, seen = (tensor.contiguous() for tensor in (x, weight, bias, seen))

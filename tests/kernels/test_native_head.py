@@ -251,7 +251,7 @@ def test_writes_nothing_but_its_outputs(kernels: str, count: int) -> None:
         sizes = (x.numel(), events, raw.numel(), x.numel(), h.numel(), weight.numel(), bias.numel())
         fence = torch.full((len(sizes), 64 + max(sizes) + 64), 7.25, dtype=torch.float32)
         y, ladj, raw, gx, gh, gweight, gbias = (fence[i, 64 : 64 + n] for i, n in enumerate(sizes))
-        common = (count, SHAPE.fields(), features, hidden, hidden, events, 0, 0, (), (features, 0, 0))
+        common = (count, SHAPE.fields(), features, hidden, hidden, events, 0, 0, (), (features, 0, 0, 0))
         with native.using(kernels):
             dispatch.compiled.head(*common, *addresses(x, h, weight, bias, seen, raw, None, y, ladj))
             upstream = torch.ones_like(x), torch.ones(events, dtype=torch.float32)

@@ -79,45 +79,53 @@ def test_network_and_spline_equal_the_reference(
 
 
 COUPLED = {
-    "mlp": lambda rng, kept, outputs: MLP(kept, outputs, (64, 64), generator=rng),
-    "residual": lambda rng, kept, outputs: ResidualNet(kept, outputs, 64, generator=rng),
-    "residual elu": lambda rng, kept, outputs: ResidualNet(
-        kept, outputs, 21, 3, activation=functional.elu, generator=rng
+    "mlp": lambda rng, kept, outputs, c: MLP(kept, outputs, (64, 64), context_features=c, generator=rng),
+    "mlp no hidden layer": lambda rng, kept, outputs, c: MLP(kept, outputs, (), context_features=c, generator=rng),
+    "residual": lambda rng, kept, outputs, c: ResidualNet(kept, outputs, 64, context_features=c, generator=rng),
+    "residual elu": lambda rng, kept, outputs, c: ResidualNet(
+        kept, outputs, 21, 3, context_features=c, activation=functional.elu, generator=rng
     ),
-    "residual without blocks": lambda rng, kept, outputs: ResidualNet(kept, outputs, 8, 0, generator=rng),
+    "residual without blocks": lambda rng, kept, outputs, c: ResidualNet(
+        kept, outputs, 8, 0, context_features=c, generator=rng
+    ),
 }
 
 
 @pytest.mark.parametrize("kernels", COMPILED)
 @pytest.mark.parametrize("name", COUPLED)
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("context_features", [0, 2])
 @pytest.mark.parametrize(("events", "threads"), [(1, 1), (50, 2), (1003, 1), (1003, 2)])
-def test_a_coupling_in_one_kernel(kernels: str, name: str, direction: str, events: int, threads: int) -> None:
+def test_a_coupling_in_one_kernel(
+    kernels: str, name: str, direction: str, context_features: int, events: int, threads: int
+) -> None:
     """Kept features pass unchanged, and their gradient is that of the identity and of the network."""
     rng = torch.Generator().manual_seed(0)
     mask = [True, False, False, True, True, False, True]
-    net = COUPLED[name](rng, 3, 4 * 23)
-    coupling = Coupling(RationalQuadraticSpline(8, 3.0), mask, net=net, generator=rng).double()
+    spline, net = RationalQuadraticSpline(8, 3.0), COUPLED[name](rng, 3, 4 * 23, context_features)
+    net.start_at(spline.identity())  # splines as steep as those of the first weights lose more than they tell
+    coupling = Coupling(spline, mask, context_features, net=net, generator=rng).double()
     with torch.no_grad():
         for parameter in coupling.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
-    x = 2 * torch.randn(events, 7, generator=rng)
+            parameter.add_(0.03 * torch.randn(parameter.shape, generator=rng))
+    x, context = 2 * torch.randn(events, 7, generator=rng), torch.randn(events, context_features, generator=rng)
     upstream = [torch.randn(events, 7, generator=rng), torch.randn(events, generator=rng)]
 
-    def run(bijection: Coupling, x: Tensor, upstream: list[Tensor]) -> list[Tensor]:
-        leaf = x.clone().requires_grad_()
-        outputs = getattr(bijection, direction)(leaf)
-        return [*outputs, *torch.autograd.grad(outputs, [leaf, *bijection.parameters()], upstream)]
+    def run(bijection: Coupling, tensors: list[Tensor], upstream: list[Tensor]) -> list[Tensor]:
+        leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        outputs = getattr(bijection, direction)(*leaves)
+        return [*outputs, *torch.autograd.grad(outputs, [*leaves, *bijection.parameters()], upstream)]
 
-    exact = run(coupling, x, upstream)
-    single, upstream = coupling.float(), [t.float() for t in upstream]
+    given = [x, context] if context_features else [x]
+    exact = run(coupling, given, upstream)
+    single, given, upstream = coupling.float(), [t.float() for t in given], [t.float() for t in upstream]
     with native.using("reference"):
-        other = run(single, x.float(), upstream)
+        other = run(single, given, upstream)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with native.using(kernels):
-            got = run(single, x.float(), upstream)
+            got = run(single, given, upstream)
     finally:
         torch.set_num_threads(before)
     kept = [i for i, mapped in enumerate(mask) if not mapped]
@@ -128,21 +136,24 @@ def test_a_coupling_in_one_kernel(kernels: str, name: str, direction: str, event
 
 @pytest.mark.parametrize("kernels", COMPILED)
 @pytest.mark.parametrize("name", ["mlp", "residual"])
-def test_a_coupling_differentiated_twice(kernels: str, name: str) -> None:
+@pytest.mark.parametrize("context_features", [0, 2])
+def test_a_coupling_differentiated_twice(kernels: str, name: str, context_features: int) -> None:
     """The kernel's gradient cannot be differentiated; the reference takes over, with the same first gradient."""
     rng = torch.Generator().manual_seed(0)
-    net = COUPLED[name](rng, 1, 2 * 23)
-    coupling = Coupling(RationalQuadraticSpline(8, 3.0), [True, False, True], net=net, generator=rng).float()
-    x = torch.randn(5, 3, generator=rng).float().requires_grad_()
+    net = COUPLED[name](rng, 1, 2 * 23, context_features)
+    spline = RationalQuadraticSpline(8, 3.0)
+    coupling = Coupling(spline, [True, False, True], context_features, net=net, generator=rng).float()
+    x, context = torch.randn(5, 3, generator=rng), torch.randn(5, context_features, generator=rng)
+    given = [tensor.float().requires_grad_() for tensor in ([x, context] if context_features else [x])]
     with native.using(kernels):
-        (first,) = torch.autograd.grad(coupling(x)[0].square().sum(), x, create_graph=True)
-        (plain,) = torch.autograd.grad(coupling(x)[0].square().sum(), x)
-        (second,) = torch.autograd.grad(first.square().sum(), x)
+        first = torch.autograd.grad(coupling(*given)[0].square().sum(), given, create_graph=True)
+        plain = torch.autograd.grad(coupling(*given)[0].square().sum(), given)
+        (second,) = torch.autograd.grad(first[0].square().sum(), given[0])
     torch.testing.assert_close(first, plain, rtol=1e-4, atol=1e-4)
     double = coupling.double()
-    leaf = x.detach().double().requires_grad_()
-    (first,) = torch.autograd.grad(double(leaf)[0].square().sum(), leaf, create_graph=True)
-    (want,) = torch.autograd.grad(first.square().sum(), leaf)
+    leaves = [tensor.detach().double().requires_grad_() for tensor in given]
+    first = torch.autograd.grad(double(*leaves)[0].square().sum(), leaves, create_graph=True)
+    (want,) = torch.autograd.grad(first[0].square().sum(), leaves[0])
     torch.testing.assert_close(second.double(), want, rtol=1e-3, atol=1e-3)
 
 

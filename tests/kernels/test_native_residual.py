@@ -15,26 +15,28 @@ from hepflows.kernels.wiring import Wiring
 SHAPE = SplineShape(8, -3.0, 3.0)
 
 
-def tensors(features: int, inputs: int, units: int, events: int) -> list[Tensor]:
-    """What is mapped, the input of the network, weight and bias of its last layer, how many units each feature sees."""
+def tensors(features: int, inputs: int, units: int, events: int, keeps: int = 0) -> list[Tensor]:
+    """What is mapped and kept, the rest of the network's input, weight and bias of its last layer, how many units each feature sees."""
     rng = torch.Generator().manual_seed(units)
-    sizes = (features, events), (inputs, events), (23 * features, units), (23 * features,)
+    sizes = (features + keeps, events), (inputs - keeps, events), (23 * features, units), (23 * features,)
     drawn = [torch.randn(size, generator=rng, dtype=torch.float32) for size in sizes]
     return [*drawn, torch.full((features,), units, dtype=torch.int32)]
 
 
 @every_kernel
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("gates", [0, 2])
+@pytest.mark.parametrize(("gates", "keeps"), [(0, 0), (2, 0), (0, 2), (1, 1)])
 @pytest.mark.parametrize(
     ("features", "inputs", "units", "blocks", "events"),
     [(1, 2, 1, 1, 1), (3, 7, 9, 2, 20), (5, 4, 17, 3, 49), (2, 3, 300, 1, 500), (2, 5, 8, 0, 30)],
 )
 def test_writes_nothing_but_its_outputs(
-    kernels: str, count: int, gates: int, features: int, inputs: int, units: int, blocks: int, events: int
+    kernels: str, count: int, gates: int, keeps: int, features: int, inputs: int, units: int, blocks: int, events: int
 ) -> None:
     wiring = Wiring(residual=True, gates=gates)
-    x, h, weight, bias, seen = tensors(features, inputs, units, events)
+    x, h, weight, bias, seen = tensors(features, inputs, units, events, keeps)
+    kept, mapped = torch.arange(keeps + features, dtype=torch.int32).split([keeps, features])
+    coupling = (len(x), keeps, *addresses(mapped, kept)) if keeps else (len(x), 0, 0, 0)
     layers = [
         torch.full(size, 0.1, dtype=torch.float32)
         for rows, columns in wiring.sizes(inputs, [units] * (1 + wiring.block * blocks))
@@ -63,9 +65,9 @@ def test_writes_nothing_but_its_outputs(
     upstream = torch.ones_like(x), torch.ones(events, dtype=torch.float32)
     with native.using(kernels):
         given = addresses(x, h, weight, bias, seen, raw, last, y, ladj)
-        dispatch.compiled.head(*common, forward, (features, 0, 0), *given)
+        dispatch.compiled.head(*common, forward, coupling, *given)
         given = addresses(x, h, weight, seen, raw, last, *upstream, gx, gh, gweight, gbias)
-        dispatch.compiled.head_backward(*common, backward, (features, 0, 0), *given)
+        dispatch.compiled.head_backward(*common, backward, coupling, *given)
     assert all(bool((part != 7.25).all()) for part in (y, ladj, gx, gh, gweight, gbias, *gradients))
     for part in parts:
         part.fill_(7.25)

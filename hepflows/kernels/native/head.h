@@ -67,7 +67,7 @@ static void forward_worker(void* context, int worker) {
       hidden_forward(o, true, vectors_of(count), tile.get());
       if (range == 0) {
         if (o.last) keep_last(o, first, vectors_of(count), last);
-        for (int64_t i = 0; o.kept && i < o.inputs; ++i)
+        for (int64_t i = 0; i < o.keeps; ++i)
           store_tile(tile.get() + i * T, 1, o.y + o.kept_row(i), o.events, first, count);
       }
       loaded = tile_index;

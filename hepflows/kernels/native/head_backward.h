@@ -97,7 +97,7 @@ static void group_backward(const HeadTask& o, const Chunk& c, int64_t from, int6
 
 // What is kept passes its gradient on, and gets that of the network's input as well
 static void kept_backward(const HeadTask& o, int64_t first, int events, const float* ginputs) {
-  for (int64_t i = 0; i < o.inputs; ++i)
+  for (int64_t i = 0; i < o.keeps; ++i)
     for (int j = 0; j * W < events; ++j) {
       const int lanes = std::min(W, events - j * W);
       const int64_t at = o.kept_row(i) + first + j * W;
@@ -110,7 +110,8 @@ static void backward_worker(void* context, int worker) {
   Backward& f = *static_cast<Backward*>(context);
   const HeadTask& o = f.task;
   const int64_t width = (o.hidden + T - 1) / T * T, most = (f.tiles + f.chunks - 1) / f.chunks;
-  const int64_t rows = o.layers ? rows_of(o) : 0, p = o.spline.parameters();
+  const bool tiled = o.layers || o.keeps;
+  const int64_t rows = tiled ? rows_of(o) : 0, p = o.spline.parameters();
   int64_t widest = o.inputs;
   for (int l = 0; l < o.layers; ++l) widest = std::max(widest, o.layer[l].units);
   widest = (widest + T - 1) / T * T;
@@ -148,13 +149,13 @@ static void backward_worker(void* context, int worker) {
     c.events = std::min(o.events - c.first, c.tiles * T);
     c.width = width, c.by_event = by_event.get(), c.upstream = upstream.get(), c.gh = gh.get();
     auto count = [&c](int64_t t) { return static_cast<int>(std::min<int64_t>(T, c.events - t * T)); };
-    if (o.layers) {
+    if (tiled) {
       for (int64_t t = 0; t < c.tiles; ++t) {
         float* tile = tiles.get() + t * rows * T;
         load_input(o, c.first + t * T, count(t), tile);
         hidden_forward(o, false, vectors_of(count(t)), tile);
         float* last = last_hidden(o, tile);
-        recall_last(o, c.first + t * T, vectors_of(count(t)), last);
+        if (o.layers) recall_last(o, c.first + t * T, vectors_of(count(t)), last);
         transpose(last, o.hidden, count(t), T, by_event.get() + t * T * width, width);
       }
     } else {
@@ -167,10 +168,8 @@ static void backward_worker(void* context, int worker) {
       const float* ginputs = o.layers ? hidden_backward(o, count(t), tiles.get() + t * rows * T, g, spare.get(), widest,
                                                         spare_by_event.get(), into)
                                       : g;
-      if (o.kept)
-        kept_backward(o, c.first + t * T, count(t), ginputs);
-      else
-        store_tile(ginputs, o.inputs, ginput, o.events, c.first + t * T, count(t));
+      kept_backward(o, c.first + t * T, count(t), ginputs);
+      store_tile(ginputs + o.keeps * T, o.inputs - o.keeps, ginput, o.events, c.first + t * T, count(t));
     }
   }
 }
@@ -202,7 +201,7 @@ static int head_backward(const HeadTask& o, int threads) {
   const int64_t tiles = (o.events + T - 1) / T, most_tiles = tiles_of_chunk(o.layers ? rows_of(o) : o.hidden);
   const int64_t chunks = (tiles + most_tiles - 1) / most_tiles;
   const int64_t weights = count_weights(o), activations = o.inputs * o.events;
-  const bool by_event = o.layers > 0 || o.kept || (chunks >= threads && weights < activations);
+  const bool by_event = o.layers > 0 || o.keeps > 0 || (chunks >= threads && weights < activations);
   each_gradient(o, Gradients{}, by_event, clear);  // by feature, every worker clears its own part of the head's weight
   const int64_t most = by_event ? chunks : o.features;
   const int workers = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, most)));

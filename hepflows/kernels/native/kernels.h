@@ -40,16 +40,16 @@ struct HiddenLayer {
 
 struct HeadTask {  // last linear layer of a conditioner and the spline that it parametrises
   Spline spline;
-  int64_t features, inputs, hidden, events;  // inputs: rows of h; those are the last hidden units where there are no layers
+  int64_t features, inputs, hidden, events;  // inputs: kept rows and rows of h; the last hidden units where there are no layers
   int layers, activation;                    // hidden layers computed here, below the last linear one
   int block;                                 // how many of them make a residual block, see residual.h; 0 where they are plain.h
   HiddenLayer layer[MAX_LAYERS];
-  const float *x, *h, *weight, *bias;        // (D, N), (inputs, N), (D P, H), (D P)
+  const float *x, *h, *weight, *bias;        // (D, N), (inputs - keeps, N), (D P, H), (D P)
   const int32_t* seen;                       // (D): how many of the hidden units each feature sees; read through sees
-  // A coupling, where these are not null: x, y, gy, gx have more rows; the D mapped ones, and the `inputs` kept ones, which the
-  // network takes (h is x) and which pass unchanged. Read through row
+  // A coupling, where these are not null: x, y, gy, gx have more rows; the D mapped ones, and the kept ones, which the network takes
+  // before the rows of h and which pass unchanged. Read through row
   const int32_t *mapped, *kept;
-  int64_t rows;
+  int64_t rows, keeps;                       // of x; how many of them are kept
   float *raw;                                // (D, blocks, P, RAW_TILE): kept for the backward pass, or null
   float *last;                               // (blocks, H, RAW_TILE): likewise, the last hidden units, where there are layers
   float *y, *ladj;                           // (D, N), (N)

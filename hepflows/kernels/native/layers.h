@@ -10,8 +10,8 @@ namespace HEPFLOWS_ISA {
 
 // What the network takes, for events first .. first + count
 HEPFLOWS_INLINE void load_input(const HeadTask& o, int64_t first, int count, float* tile) {
-  if (!o.kept) return load_tile(o.h, o.inputs, o.events, first, count, tile);
-  for (int64_t i = 0; i < o.inputs; ++i) load_tile(o.x + o.kept_row(i), 1, o.events, first, count, tile + i * T);
+  for (int64_t i = 0; i < o.keeps; ++i) load_tile(o.x + o.kept_row(i), 1, o.events, first, count, tile + i * T);
+  load_tile(o.h, o.inputs - o.keeps, o.events, first, count, tile + o.keeps * T);
 }
 
 // The last hidden units of a tile into the memory that is kept for the backward pass, or back from it

@@ -71,12 +71,12 @@ PyObject* spline_backward(PyObject*, PyObject* arguments) {
   return run(in_use->spline_backward, t, threads);
 }
 
-// (rows, address of mapped, address of kept); zero addresses for no coupling
+// (rows, how many are kept, address of mapped, address of kept); zeros for no coupling
 bool read_rows(PyObject* rows, HeadTask& t) {
-  long long count;
+  long long count, keeps;
   unsigned long long mapped, kept;
-  if (!PyArg_ParseTuple(rows, "LKK", &count, &mapped, &kept)) return false;
-  t.rows = count, t.mapped = address<int32_t>(mapped), t.kept = address<int32_t>(kept);
+  if (!PyArg_ParseTuple(rows, "LLKK", &count, &keeps, &mapped, &kept)) return false;
+  t.rows = count, t.keeps = keeps, t.mapped = address<int32_t>(mapped), t.kept = address<int32_t>(kept);
   return true;
 }
 
