@@ -46,11 +46,12 @@ class _Head(torch.autograd.Function):
         rows: Rows | None,
         shape: SplineShape,
         wiring: Wiring,
+        recorded: bool,
         *hidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
         y, ladj = torch.empty_like(x), x.new_empty(x.shape[1])
         raw = last = None
-        if any(ctx.needs_input_grad):
+        if recorded and any(ctx.needs_input_grad):  # the latter asks the tensors alone: true under no_grad, too
             blocks, width = -(-x.shape[1] // _native.RAW_TILE), _native.RAW_TILE
             raw = _saved(x, len(seen), blocks, shape.parameters, width)
             last = _saved(x, blocks, weight.shape[1], width) if hidden else None
@@ -81,7 +82,7 @@ class _Head(torch.autograd.Function):
             layers = _layers(hidden, ghidden), _rows(x, ctx.rows)
             tensors = (x, h, weight, seen, raw, last, gy.contiguous(), gladj.contiguous(), gx, gh, gweight, gbias)
             _native.head_backward(threads(), shape.fields(), *sizes, *layers, *addresses(*tensors))
-        return gx, gh, gweight, gbias, None, None, None, None, *ghidden
+        return gx, gh, gweight, gbias, None, None, None, None, None, *ghidden
 
 
 def _placed(gradients: Sequence[Tensor], h: Tensor | None) -> list[Any]:
@@ -177,5 +178,6 @@ def head(
     )  # fmt: skip
     x, weight, bias, seen = (tensor.contiguous() for tensor in (x, weight, bias, seen))
     h, layers = None if h is None else h.contiguous(), [tensor.contiguous() for tensor in hidden]
-    outcome = _Head.apply(x, h, weight, bias, seen, rows, shape, wiring, *layers)  # type: ignore[no-untyped-call]
+    recorded = torch.is_grad_enabled()
+    outcome = _Head.apply(x, h, weight, bias, seen, rows, shape, wiring, recorded, *layers)  # type: ignore[no-untyped-call]
     return outcome  # type: ignore[no-any-return]
