@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hepflows.errors import ShapeError
 from hepflows.io.atomic import replacing
 from hepflows.report.nested import grouped_rows
+from hepflows.report.numbers import with_minus
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -213,8 +214,8 @@ def _embed(figure: Figure, form: str, label: str, prefix: str) -> str:
 
 
 def _card(card: Card) -> str:
-    remark = f'<dd class="remark">{escape(card.remark)}</dd>' if card.remark else ""
-    head, value = f"<dt>{escape(card.label)}</dt>", f'<dd class="value">{escape(card.value)}</dd>'
+    remark = f'<dd class="remark">{escape(with_minus(card.remark))}</dd>' if card.remark else ""
+    head, value = f"<dt>{escape(card.label)}</dt>", f'<dd class="value">{escape(with_minus(card.value))}</dd>'
     return f'<div class="card {card.tone}">{head}{value}{remark}</div>'
 
 
@@ -224,4 +225,5 @@ def _body_cell(kind: str, text: str) -> str:
 
 def _cell(tag: str, kind: str, text: str) -> str:
     style = {"n": "number", "c": "code"}.get(kind, "text")
+    text = with_minus(text) if kind == "n" else text
     return f'<{tag} class="{style}">{escape(text)}</{tag}>'

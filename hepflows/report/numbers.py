@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 
 def plus_minus(value: float, error: float | None) -> str:
@@ -12,7 +13,16 @@ def plus_minus(value: float, error: float | None) -> str:
     ('0.714 ± 0.012', '0.503 ± 0.009', '0.500')
     """
     if error is None or error <= 0:
-        return f"{value:.3f}".replace("-", "−")
+        return with_minus(f"{value:.3f}")
     exponent = math.floor(math.log10(error))
     digits = min(max((1 if error < 3.55 * 10.0**exponent else 0) - exponent, 0), 4)
-    return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+    return with_minus(f"{value:.{digits}f} ± {error:.{digits}f}")
+
+
+def with_minus(text: str) -> str:
+    """A true minus sign before every negative number; hyphens of words, ranges and exponents stay.
+
+    >>> with_minus("-0.26 GeV, from -1 to 3-4, 1e-05, low-level")
+    '−0.26 GeV, from −1 to 3-4, 1e-05, low-level'
+    """
+    return re.sub(r"(?<!\w)-(?=\.?\d)", "−", text)

@@ -216,3 +216,13 @@ def test_several_figures_under_one_caption_share_the_width_in_proportion() -> No
     assert page.count("<figure>") == page.count("<figcaption>") == 1
     assert page.count("<svg") == 2
     assert re.findall(r"flex: ([\d.]+) 1 (\d+)px", page) == [("6.00", "288"), ("3.00", "144")]
+
+
+def test_negative_numbers_have_a_minus_and_commands_a_hyphen() -> None:
+    report = Report("minus")
+    report.section("numbers")
+    report.cards([Card("low-level", "-7.943 ± 0.029", "a Gaussian: -9.76, bins 3-4")])
+    report.table(["cut", "value", "command"], [["-1", "-0.26 ± 0.26", "--cut -1"]], columns="hnc")
+    page = report.html()
+    for text in ("low-level", "−7.943 ± 0.029", "a Gaussian: −9.76, bins 3-4", ">-1<", "−0.26 ± 0.26", "--cut -1"):
+        assert text in page
