@@ -106,7 +106,7 @@ def evaluate_files(
         roc=curves,
         manifest=folder.manifest,
         context=context,
-        title=f"{', '.join(map(file_names, paths.values()))} against {file_names(reference)}",
+        title=f"{', '.join(paths)} against {file_names(reference)}",
     )
     return found, context
 

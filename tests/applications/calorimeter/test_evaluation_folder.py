@@ -103,6 +103,7 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     assert metrics["reference"] == "reference"
     assert list(metrics["samples"]) == ["one", "<b>second</b>"]
     page = (out / "report.html").read_text()
+    assert "<h1>one, &lt;b&gt;second&lt;/b&gt; against truth.hdf5</h1>" in page
     assert "&lt;b&gt;second&lt;/b&gt;: " in page
     assert "<b>second" not in page
     assert "KPD × 10³" not in page  # too few showers
