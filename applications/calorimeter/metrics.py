@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named
-from hepflows.metrics.result import ClassifierResult
+from hepflows.metrics.result import ClassifierResult, Measurement
 from hepflows.metrics.samples import two_halves
 from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
 from hepflows.training.seeding import derive, numpy_generator
@@ -63,6 +63,7 @@ def classifier_test(
     seed: int = 0,
     floor: bool = True,
     device: torch.device | str | None = None,
+    measured: dict[Hashable, Measurement] | None = None,
     progress: Progress | None = None,
 ) -> ClassifierResult:
     """The classifier two-sample test of CaloFlow (arXiv:2106.05285) on showers.
@@ -88,6 +89,7 @@ def classifier_test(
         seed: repeats the test.
         floor: whether the floor is measured.
         device: where to train; the processor where it is None.
+        measured: see :func:`hepflows.metrics.classifier_test`.
         progress: called with (epochs done, epochs in all, text).
 
     Raises:
@@ -116,6 +118,7 @@ def classifier_test(
         power_pair=_power_pair(reference, floor_reference, which, seed),
         scale=feature_scale(reference.geometry, which) if rules.inputs != "raw" else None,
         device=device,
+        measured=measured,
         progress=progress,
     )
 

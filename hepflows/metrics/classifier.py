@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,7 @@ def classifier_test(
     reference_weights: ArrayLike | None = None,
     scale: ArrayLike | None = None,
     device: torch.device | str | None = None,
+    measured: dict[Hashable, Measurement] | None = None,
     progress: Progress | None = None,
 ) -> ClassifierResult:
     r"""Train a classifier on generated against reference events, and measure how well it can tell them apart.
@@ -74,6 +76,8 @@ def classifier_test(
         generated_weights, reference_weights: (n,), (m,) event weights, not negative.
         scale: (d,) factors on the inputs, for protocols that scale; see :class:`hepflows.metrics.network.Scaler`.
         device: where to train; the processor where it is None.
+        measured: comparisons of earlier calls by all that went into them, to which those of this call are added: samples that are judged
+            by one reference share its floor and power check.
         progress: called after every epoch.
 
     Raises:
@@ -97,7 +101,7 @@ def classifier_test(
     factors = None if scale is None else checked_scale(scale, truth.width, rules)
     size = min(len(fake), len(truth))
     touched, untouched, groups = _two_references(truth, floor_reference, power_bins, seed)
-    pairs = {"test": (fake, truth, repeats)}
+    pairs: dict[str, tuple[Sample, Sample, int]] = {"test": (fake, truth, repeats)}
     if floor:
         pairs["floor"] = (untouched, touched, repeats)
     if power_pair is not None:
@@ -105,11 +109,14 @@ def classifier_test(
         pairs["power"] = (wrong, right, 1)
     elif truth.width > 1:
         pairs["power"] = (permuted(touched, groups, numpy_generator(seed, "permutation")), untouched, 1)
-    counter = _Counter(progress, rules.epochs * sum(number for _, _, number in pairs.values()))
-    found = {
-        name: _measure(name, wrong[:size], right[:size], rules, number, derive(seed, name), factors, device, counter)
-        for name, (wrong, right, number) in pairs.items()
-    }
+    pairs = {name: (wrong[:size], right[:size], number) for name, (wrong, right, number) in pairs.items()}
+    measured = {} if measured is None else measured
+    keys = {name: _key(name, *pair, rules, seed, factors, device) for name, pair in pairs.items()}
+    new = {name: pair for name, pair in pairs.items() if keys[name] not in measured}
+    counter = _Counter(progress, rules.epochs * sum(number for _, _, number in new.values()))
+    for name, (wrong, right, number) in new.items():
+        measured[keys[name]] = _measure(name, wrong, right, rules, number, derive(seed, name), factors, device, counter)
+    found = {name: measured[key] for name, key in keys.items()}
     return ClassifierResult(found["test"], found.get("floor"), found.get("power"), rules, truth.width, int(seed))
 
 
@@ -125,6 +132,22 @@ def _two_references(
         return truth, sample("floor", floor_reference, None, like=truth), groups
     first, second = two_halves(len(truth), seed)
     return truth[first], truth[second], None if groups is None else groups[first]
+
+
+def _key(
+    name: str,
+    wrong: Sample,
+    right: Sample,
+    repeats: int,
+    rules: ClassifierProtocol,
+    seed: int,
+    scale: Array | None,
+    device: torch.device | str | None,
+) -> Hashable:
+    """All that a comparison depends on."""
+    arrays = [wrong.features, wrong.weights, right.features, right.weights, *([] if scale is None else [scale])]
+    digests = tuple(blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in arrays)
+    return name, digests, repeats, rules, seed, str(device)
 
 
 class _Counter:

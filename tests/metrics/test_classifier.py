@@ -190,6 +190,32 @@ def test_progress_counts_the_epochs_of_all_trainings() -> None:
     assert steps[-1][2] == "power check, training 1 of 1"
 
 
+def test_samples_of_one_reference_share_its_floor() -> None:
+    """Nothing is trained twice, every number is that of a call by itself, and another reference, seed or size has a floor of its own."""
+    truth, one, two = gaussian(300, 1), gaussian(300, 2, 1.0), gaussian(300, 3, 0.5)
+    measured: dict[Any, Any] = {}
+    totals: list[int] = []
+
+    def judge(generated: np.ndarray, reference: np.ndarray, seed: int, **more: Any) -> ClassifierResult:
+        steps: list[int] = []
+        options = {"protocol": FAST, "repeats": 2, "seed": seed, **more}
+        found = classifier_test(
+            generated, reference, progress=lambda _done, total, _text: steps.append(total), **options
+        )
+        totals.append(steps[0] // FAST.epochs)
+        assert len(steps) == steps[0]
+        return found
+
+    first, second = (judge(sample, truth, 1, measured=measured) for sample in (one, two))
+    assert totals == [5, 2]  # test, floor, power check: 2 + 2 + 1
+    assert second.floor is first.floor
+    assert second.to_dict() == judge(two, truth, 1).to_dict()
+    for generated, reference, seed in ((two, one, 1), (two, truth, 2), (two[:120], truth, 1)):
+        totals.clear()
+        assert judge(generated, reference, seed, measured=measured).floor is not first.floor
+        assert totals == [5]
+
+
 def test_wrong_arguments_are_refused_in_one_sentence() -> None:
     good = gaussian(100, 0)
     cases: list[tuple[type[Exception], str, dict[str, Any]]] = [

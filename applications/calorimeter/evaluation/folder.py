@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hepflows.applications.calorimeter.pipeline import file_names, fingerprints
 from hepflows.applications.calorimeter.report import write_report
 from hepflows.errors import ConfigError
 from hepflows.metrics.protocol import ClassifierProtocol, named
+from hepflows.metrics.result import Measurement
 from hepflows.training.runs import RunFolder
 
 _OF_A_RUN = ("model.safetensors", "generated.*", "history.csv", "checkpoint_*.safetensors")
@@ -78,6 +79,7 @@ def evaluate_files(
         console.say(f"{len(tests)} classifiers, {2 * repeats + 1} trainings each: {', '.join(tests)}")
     found: dict[str, dict[str, Any]] = {}
     curves: Curves = {}
+    measured: dict[Hashable, Measurement] = {}
     dataset = published_dataset(truth, reference)
     for name, pair in pairs.items():
         with console.progress("judging" if len(pairs) == 1 else f"judging {name}") as update:
@@ -88,6 +90,7 @@ def evaluate_files(
                 repeats=repeats,
                 seed=seed,
                 device=device,
+                measured=measured,
                 progress=update,
             )
         found[name] = {**metrics, "published_dataset": dataset}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -30,6 +30,7 @@ from hepflows.metrics.classifier import FEWEST
 from hepflows.metrics.floors import with_floor
 from hepflows.metrics.pairs import scaled_pair
 from hepflows.metrics.protocol import ClassifierProtocol, named
+from hepflows.metrics.result import Measurement
 from hepflows.training.seeding import derive
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def measure(
     repeats: int = 3,
     seed: int = 0,
     device: torch.device | str | None = None,
+    measured: dict[Hashable, Measurement] | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Curves]:
     """Measure all that a suite asks for.
@@ -142,6 +144,7 @@ def measure(
         repeats: trainings of each classifier and of its floor.
         seed: everything random follows from it.
         device: where classifiers train; the processor where it is None.
+        measured: see :func:`hepflows.metrics.classifier_test`; several samples are judged with one floor.
         progress: called with (done, in all, text).
 
     Returns:
@@ -172,6 +175,7 @@ def measure(
             repeats=repeats,
             seed=derive(seed, name) if number else seed,
             device=device,
+            measured=measured,
             progress=steps.part(name, 20),
         )
         if number == 0:

@@ -102,6 +102,7 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["reference"] == "reference"
     assert list(metrics["samples"]) == ["one", "<b>second</b>"]
+    assert len({one["auc_floor"] for one in metrics["samples"].values()}) == 1
     page = (out / "report.html").read_text()
     assert "<h1>one, &lt;b&gt;second&lt;/b&gt; against truth.hdf5</h1>" in page
     assert "&lt;b&gt;second&lt;/b&gt;: " in page
