@@ -90,10 +90,15 @@ def _placed(gradients: Sequence[Tensor], h: Tensor | None) -> list[Any]:
     return list(gradients) if h is not None else [gradients[0], None, *gradients[1:]]
 
 
-def _sizes(x: Tensor, h: Tensor | None, weight: Tensor, rows: Rows | None, wiring: Wiring) -> tuple[int, ...]:
+def _counts(x: Tensor, h: Tensor | None, rows: Rows | None) -> tuple[int, int, int]:
+    """Rows that are mapped, rows that are kept, rows of ``h``."""
     features, keeps = (len(x), 0) if rows is None else (len(rows[0]), len(rows[1]))
-    inputs = keeps + (0 if h is None else len(h))
-    return features, inputs, weight.shape[1], x.shape[1], activation_number(wiring.activation) or 0, wiring.block
+    return features, keeps, 0 if h is None else len(h)
+
+
+def _sizes(x: Tensor, h: Tensor | None, weight: Tensor, rows: Rows | None, wiring: Wiring) -> tuple[int, ...]:
+    features, keeps, given = _counts(x, h, rows)
+    return features, keeps + given, weight.shape[1], x.shape[1], activation_number(wiring.activation) or 0, wiring.block
 
 
 def _rows(x: Tensor, rows: Rows | None) -> tuple[int, ...]:
@@ -163,10 +168,9 @@ def head(
         ``y``, of the shape of ``x``, and the log |det J| of all features together, (N,).
     """
     seen, events = seen.to(torch.int32), x.shape[1]
-    features, keeps, given = len(x), 0, 0 if h is None else len(h)
     if rows is not None:
         rows = (rows[0].to(torch.int32).contiguous(), rows[1].to(torch.int32).contiguous())
-        features, keeps = len(rows[0]), len(rows[1])
+    features, keeps, given = _counts(x, h, rows)
     units = inputs = keeps + given
     for i, size in enumerate(wiring.sizes(inputs, [len(one) for one in hidden[::2]])):
         check(shape, weight=(hidden[2 * i], size), bias=(hidden[2 * i + 1], size[:1]))
