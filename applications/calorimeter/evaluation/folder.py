@@ -76,7 +76,7 @@ def evaluate_files(
         overwrite=(out / "manifest.json").exists(),
     )
     if len(tests) > 1:
-        console.say(f"{len(tests)} classifiers, {2 * repeats + 1} trainings each: {', '.join(tests)}")
+        console.say(f"{len(tests)} classifiers, {repeats * (len(paths) + 1) + 1} trainings each: {', '.join(tests)}")
     found: dict[str, dict[str, Any]] = {}
     curves: Curves = {}
     measured: dict[Hashable, Measurement] = {}
