@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -177,6 +178,9 @@ def connect() -> Iterator[World]:
     if size == 1:
         yield World()
         return
+    # torch imports this module during a training: imported while connected, the defaults of its functions would keep the connection,
+    # whose threads can abort the process when it ends (https://github.com/pytorch/pytorch/pull/179291)
+    importlib.import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and torch.distributed.is_nccl_available() else "gloo"
     with _connected():
         torch.distributed.init_process_group(backend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -194,20 +195,27 @@ def write(path: Path, objective: nn.Module, history: History) -> None:
 def main(job: str, folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
     with connect() as world:
-        if job == "cases":
-            for index, case in enumerate(CASES.values()):
-                write(folder / f"{index}_{world.rank}.safetensors", *train(case, world))
-            for name, case in REFUSED.items():
-                try:
-                    train(case, world)
-                except HepflowsError as error:
-                    (folder / f"{name}_{world.rank}.txt").write_text(str(error))
-            return
-        case = CASES["weights, averages, accumulation"]
-        if job == "killed" and world.rank == 1:
-            case = (likelihood, lambda: _deadly(data(N, 16, signs(N))), {})
-        done = train(case, world, checkpoint=folder / "state.safetensors", checkpoint_seconds=0.0)
-        write(folder / f"{job}_{world.rank}.safetensors", *done)
+        group = weakref.ref(torch.distributed.group.WORLD)
+        run(job, folder, world)
+    if job == "cases":
+        (folder / f"connected_{world.rank}.txt").write_text(str(group() is not None))
+
+
+def run(job: str, folder: Path, world: World) -> None:
+    if job == "cases":
+        for index, case in enumerate(CASES.values()):
+            write(folder / f"{index}_{world.rank}.safetensors", *train(case, world))
+        for name, case in REFUSED.items():
+            try:
+                train(case, world)
+            except HepflowsError as error:
+                (folder / f"{name}_{world.rank}.txt").write_text(str(error))
+        return
+    case = CASES["weights, averages, accumulation"]
+    if job == "killed" and world.rank == 1:
+        case = (likelihood, lambda: _deadly(data(N, 16, signs(N))), {})
+    done = train(case, world, checkpoint=folder / "state.safetensors", checkpoint_seconds=0.0)
+    write(folder / f"{job}_{world.rank}.safetensors", *done)
 
 
 def _deadly(batches: tuple[TensorBatches, TensorBatches]) -> tuple[TensorBatches, TensorBatches]:

@@ -54,6 +54,11 @@ def test_two_processes_find_what_one_finds(two: Path, name: str) -> None:
             torch.testing.assert_close(there[key], value, rtol=tolerance, atol=tolerance)
 
 
+def test_nothing_keeps_the_connection_after_the_block(two: Path) -> None:
+    """Its threads would run while the interpreter ends, and abort it now and then."""
+    assert [(two / f"connected_{rank}.txt").read_text() for rank in (0, 1)] == ["False", "False"]
+
+
 def test_a_parameter_without_gradient_is_left_alone(two: Path) -> None:
     """AdamW would shrink it, had its missing gradient become one of zeros."""
     assert load_file(two / "0_0.safetensors")["idle"].tolist() == [1.0, 1.0, 1.0]
