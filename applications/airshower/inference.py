@@ -19,8 +19,9 @@ from hepflows.errors import CheckpointError
 from hepflows.posterior.adaptation import population_monte_carlo
 from hepflows.posterior.estimator import PosteriorEstimator
 from hepflows.posterior.reweighting import Reweighted, reweight
-from hepflows.training.checkpoint import load_tensors
+from hepflows.training.checkpoint import load_tensors, restoring
 from hepflows.training.loop import History, Progress
+from hepflows.training.presets import validated
 
 
 @dataclass
@@ -141,7 +142,8 @@ class SourcePosterior:
         if about is None:
             message = f"{path}: holds no posterior of cosmic-ray sources: give the folder of a run of 'hepflows airshower run'"
             raise CheckpointError(message)
-        estimator, _ = PosteriorEstimator.load(path)
-        config = AirshowerConfig.model_validate(about)
-        prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
-        return cls(estimator, model, prior, Fitter(model, prior) if config.observables == "fit" else None), config
+        with restoring(path):
+            estimator, _ = PosteriorEstimator.load(path)
+            config = validated(AirshowerConfig, about, "config")
+            prior, model = config.prior.prior(), ForwardModel(config.response, config.xmax)
+            return cls(estimator, model, prior, Fitter(model, prior) if config.observables == "fit" else None), config

@@ -16,7 +16,7 @@ from hepflows.applications.anomaly.methods import Method, build
 from hepflows.applications.anomaly.parallel import in_processes
 from hepflows.applications.anomaly.regions import Regions
 from hepflows.errors import CheckpointError, ConfigError, DataError
-from hepflows.training.checkpoint import load_tensors, save_tensors
+from hepflows.training.checkpoint import load_tensors, restoring, save_tensors
 from hepflows.training.loop import History, Progress
 from hepflows.training.seeding import derive, numpy_generator
 
@@ -121,13 +121,14 @@ class Ensemble:
         if header.get("kind") != "anomaly":
             message = f"{path}: is no model of an anomaly search; give the folder of a run of hepflows anomaly"
             raise CheckpointError(message)
-        config = validate(header["config"], str(path))
-        methods = []
-        for index, fold in enumerate(header["folds"]):
-            method, start = build(config), f"{index}."
-            method.restore({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}, fold)
-            methods.append(method)
-        return cls(config, methods, header["seed"], header["n"]), header["about"]
+        with restoring(path):
+            config = validate(header["config"], str(path))
+            methods = []
+            for index, fold in enumerate(header["folds"]):
+                method, start = build(config), f"{index}."
+                method.restore({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}, fold)
+                methods.append(method)
+            return cls(config, methods, header["seed"], header["n"]), header["about"]
 
 
 def cross_fit(
@@ -205,8 +206,9 @@ class _Folds:
         path = None if self.folder is None else self.folder / f"checkpoint_fold{index}.safetensors"
         if path is not None and path.exists():
             tensors, header = load_tensors(path)
-            method.restore(tensors, header["method"])
-            method.histories = {name: History(**values) for name, values in header["histories"].items()}
+            with restoring(path):
+                method.restore(tensors, header["method"])
+                method.histories = {name: History(**values) for name, values in header["histories"].items()}
             return method
         method.fit(
             self.events[self._rows(index)],

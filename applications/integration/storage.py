@@ -19,7 +19,7 @@ from hepflows.applications.integration.sampler import Grid, Sampler
 from hepflows.applications.integration.vegas import VegasMap
 from hepflows.errors import CheckpointError, ConfigError
 from hepflows.metrics.weights import WeightTally
-from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
+from hepflows.training.checkpoint import load_state, load_tensors, restoring, save_tensors
 
 KIND, FAMILY = "integration sampler", "integration family"
 Kind = str | dict[str, Any]
@@ -55,15 +55,18 @@ def load_sampler(path: Path | str) -> tuple[dict[str, Any], Sampler]:
     if header.get("kind") != KIND:
         message = f"{path}: holds no integration sampler; save one with FlowIntegrator.save"
         raise CheckpointError(message)
-    channels = [_restore(tensors, f"{k}.", kinds, path) for k, kinds in enumerate(header["maps"])]
-    map_: CubeMap | Mixture = Composition(channels[0])
-    if "shares" in tensors:
-        map_ = Mixture([Channel(maps[:-1], cast("VegasMap", maps[-1])) for maps in channels], tensors["shares"].numpy())
-    grid = Grid(header["boxes"], map_.features, tensors["grid"].numpy()) if header["boxes"] else None
-    tally = WeightTally()
-    tally.n, tally.sum, tally.squares = (header["weights"][name] for name in ("n", "sum", "squares"))
-    tally.top = tensors["weights.top"].numpy()
-    return header, Sampler(map_, grid, tally)
+    with restoring(path):
+        channels = [_restore(tensors, f"{k}.", kinds, path) for k, kinds in enumerate(header["maps"])]
+        map_: CubeMap | Mixture = Composition(channels[0])
+        if "shares" in tensors:
+            map_ = Mixture(
+                [Channel(maps[:-1], cast("VegasMap", maps[-1])) for maps in channels], tensors["shares"].numpy()
+            )
+        grid = Grid(header["boxes"], map_.features, tensors["grid"].numpy()) if header["boxes"] else None
+        tally = WeightTally()
+        tally.n, tally.sum, tally.squares = (header["weights"][name] for name in ("n", "sum", "squares"))
+        tally.top = tensors["weights.top"].numpy()
+        return header, Sampler(map_, grid, tally)
 
 
 def save_family(path: Path | str, map_: Composition, header: dict[str, Any]) -> None:
@@ -83,8 +86,9 @@ def load_family(path: Path | str) -> tuple[dict[str, Any], tuple[VegasMap, FlowM
     if header.get("kind") != FAMILY:
         message = f"{path}: holds no family of integrals; save one with FamilyIntegrator.save"
         raise CheckpointError(message)
-    vegas, flow = _restore(tensors, "", header["maps"], path)
-    return header, (cast("VegasMap", vegas), cast("FlowMap", flow))
+    with restoring(path):
+        vegas, flow = _restore(tensors, "", header["maps"], path)
+        return header, (cast("VegasMap", vegas), cast("FlowMap", flow))
 
 
 def _store(tensors: dict[str, Tensor], prefix: str, map_: CubeMap) -> list[Kind]:

@@ -17,7 +17,7 @@ from hepflows.metrics.network import Classifier, Events, Scaler, Trained, checke
 from hepflows.metrics.protocol import PROTOCOLS, ClassifierProtocol, from_dict, named
 from hepflows.metrics.samples import Sample, sample
 from hepflows.metrics.unweighting import effective_size
-from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
+from hepflows.training.checkpoint import load_state, load_tensors, restoring, save_tensors
 from hepflows.training.seeding import derive, generator, numpy_generator
 
 Array = NDArray[np.float64]
@@ -100,15 +100,18 @@ class Reweighter:
         if header.get("kind") != "reweighter":
             message = f"{path}: holds no reweighter; give a file that Reweighter.save wrote"
             raise CheckpointError(message)
-        protocol, members = from_dict(header["protocol"]), []
-        for index in range(header["members"]):
-            part = _below(tensors, str(index))
-            network = Classifier(header["features"], protocol, generator(0))
-            load_state(network, _below(part, "network"), path)
-            scaler = Scaler.restored(protocol.inputs, {key: one.numpy() for key, one in _below(part, "scaler").items()})
-            calibration = Calibration(*part["calibration"].tolist())
-            members.append(Member(Trained(network, scaler, {}, 0), calibration, float(part["factor"])))
-        return cls(tuple(members), header["features"], header["clip"], protocol)
+        with restoring(path):
+            protocol, members = from_dict(header["protocol"]), []
+            for index in range(header["members"]):
+                part = _below(tensors, str(index))
+                network = Classifier(header["features"], protocol, generator(0))
+                load_state(network, _below(part, "network"), path)
+                scaler = Scaler.restored(
+                    protocol.inputs, {key: one.numpy() for key, one in _below(part, "scaler").items()}
+                )
+                calibration = Calibration(*part["calibration"].tolist())
+                members.append(Member(Trained(network, scaler, {}, 0), calibration, float(part["factor"])))
+            return cls(tuple(members), header["features"], header["clip"], protocol)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from hepflows.posterior.parameters import Bound, Parameters
 from hepflows.posterior.summary import Summary, joined, summarise
 from hepflows.shapes import sample_shape
 from hepflows.training.batches import TensorBatches
-from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
+from hepflows.training.checkpoint import load_state, load_tensors, restoring, save_tensors
 from hepflows.training.loop import History, Progress, fit
+from hepflows.training.presets import validated
 from hepflows.training.seeding import derive, generator
 
 SUMMARISED = 1 << 20
@@ -276,19 +277,20 @@ class PosteriorEstimator:
             CheckpointError: not such a file, or an embedding that is missing or does not fit.
         """
         tensors, header = load_tensors(path)
-        about = described(header, path, embedding)
-        space = Parameters.described(about["parameters"])
-        estimator = cls(
-            PosteriorConfig.model_validate(about["config"]),
-            bounds=space.bounds, simplex=space.simplex or None, names=about["names"], embedding=embedding,
-            guess=about.get("guess", False), seed=about["seed"],
-        )  # fmt: skip
-        zero, one = torch.zeros(space.features), torch.ones(space.features)
-        network = estimator._untrained(space, about["shape"], zero, one).to_dtype(tensors["observables.mean"].dtype)
-        load_state(network, tensors, path)
-        estimator._network = network.eval()
-        estimator.history = None if about["history"] is None else History(**about["history"])
-        return estimator, header["notes"]
+        with restoring(path):
+            about = described(header, path, embedding)
+            space = Parameters.described(about["parameters"])
+            estimator = cls(
+                validated(PosteriorConfig, about["config"], "config"),
+                bounds=space.bounds, simplex=space.simplex or None, names=about["names"], embedding=embedding,
+                guess=about.get("guess", False), seed=about["seed"],
+            )  # fmt: skip
+            zero, one = torch.zeros(space.features), torch.ones(space.features)
+            network = estimator._untrained(space, about["shape"], zero, one).to_dtype(tensors["observables.mean"].dtype)
+            load_state(network, tensors, path)
+            estimator._network = network.eval()
+            estimator.history = None if about["history"] is None else History(**about["history"])
+            return estimator, header["notes"]
 
     def _untrained(self, space: Parameters, shape: Sequence[int], mean: Tensor, spread: Tensor) -> PosteriorNetwork:
         return PosteriorNetwork(self.config, space, shape, mean, spread, self.embedding, self.seed, guess=self.guess)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepflows import __version__
 from hepflows.errors import CheckpointError
 from hepflows.io.atomic import replacing
 
@@ -20,9 +23,19 @@ FORMAT = "hepflows-1"
 
 
 def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write named tensors and a JSON header in one go: the file is complete or the old one is still there."""
+    """Write named tensors and a JSON header in one go: the file is complete or the old one is still there.
+
+    A tensor that has several names, as in a block that repeats, is written once. What is the same makes the same bytes.
+    """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": FORMAT, "header": json.dumps(header)}
+    places = {
+        name: (tensor.data_ptr(), tensor.shape) if tensor.numel() else name for name, tensor in contiguous.items()
+    }
+    first = {place: name for name, place in reversed(places.items())}
+    same = {name: first[place] for name, place in places.items() if first[place] != name}
+    contiguous = {name: tensor for name, tensor in contiguous.items() if name not in same}
+    # one entry, since safetensors writes several in an order that changes from call to call
+    metadata = {"header": json.dumps({"format": FORMAT, "same": same, **header})}
     with replacing(Path(path)) as temporary:
         mode = temporary.stat().st_mode
         try:
@@ -55,12 +68,28 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            header = json.loads(metadata.get("header", "{}"))
+            if not isinstance(header, dict) or FORMAT not in (header.get("format"), metadata.get("format")):
                 message = f"{path}: not a hepflows model (its header lacks 'format: {FORMAT}'); train one with hepflows"
                 raise CheckpointError(message)
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["header"])  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         message = f"{path}: not a readable safetensors file ({error}); it may be truncated, restore or train it again"
+        raise CheckpointError(message) from None
+    with restoring(path):
+        return tensors | {name: tensors[first] for name, first in header.get("same", {}).items()}, header
+
+
+@contextmanager
+def restoring(path: Path | str) -> Iterator[None]:
+    """Where a model is built from what a file says of it: a file that describes none is told in a sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        message = f"{path}: its header describes no model that hepflows {__version__} knows ({reason}); train it again"
         raise CheckpointError(message) from None
 
 

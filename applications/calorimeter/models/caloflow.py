@@ -15,7 +15,7 @@ from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import follower, masked, shower_flow
-from hepflows.applications.calorimeter.models.learning import objective, shown
+from hepflows.applications.calorimeter.models.learning import labelled, objective, shown
 from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
 from hepflows.applications.calorimeter.models.symmetry import orientations, turned
@@ -27,8 +27,9 @@ from hepflows.errors import CheckpointError, DomainError
 from hepflows.flow import Flow
 from hepflows.training import History, World, fit
 from hepflows.training.batches import Transform
-from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
+from hepflows.training.checkpoint import load_state, load_tensors, restoring, save_tensors
 from hepflows.training.loop import Progress
+from hepflows.training.presets import validated
 from hepflows.training.seeding import derive, generator
 
 Stage = tuple[str, Flow, Transform]
@@ -177,7 +178,7 @@ class CaloFlow(nn.Module):
                 section,
                 seed=derive(seed, name),
                 checkpoint=None if checkpoints is None else checkpoints / f"checkpoint_{name}.safetensors",
-                progress=_named(progress, name.replace("_", " ")),
+                progress=labelled(progress, name.replace("_", " ")),
                 world=world,
             )
         return histories
@@ -287,14 +288,13 @@ class CaloFlow(nn.Module):
         """Read what `save` wrote; a folder means its ``model.safetensors``."""
         tensors, header = load_tensors(path)
         if header.get("model") != "CaloFlow":
-            message = f"{path}: holds a {header.get('model', 'model of unknown kind')}, not a CaloFlow; give the file of a calorimeter run"
+            message = f"{path}: holds no CaloFlow; give the file of a calorimeter run"
             raise CheckpointError(message)
-        geometry = Geometry.from_description(header["geometry"])
-        model = cls(config=CaloFlowConfig.model_validate(header["config"]), geometry=geometry, seed=header["seed"])
-        load_state(model, tensors, path)
-        model.attributes = header["attributes"]
+        with restoring(path):
+            geometry = Geometry.from_description(header["geometry"])
+            model = cls(
+                config=validated(CaloFlowConfig, header["config"], "config"), geometry=geometry, seed=header["seed"]
+            )
+            load_state(model, tensors, path)
+            model.attributes = header["attributes"]
         return model
-
-
-def _named(progress: Progress | None, name: str) -> Progress | None:
-    return None if progress is None else lambda done, total, text: progress(done, total, f"{name}: {text}")

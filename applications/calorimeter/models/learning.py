@@ -9,6 +9,7 @@ from hepflows.errors import ConfigError
 from hepflows.flow import Flow
 from hepflows.training import BlockDistillation, DiscFlow, Distillation, MaximumLikelihood, Objective
 from hepflows.training.batches import Transform
+from hepflows.training.loop import Progress
 
 
 def objective(config: SplineConfig | StudentConfig, flow: Flow, teacher: Flow | None, seed: int) -> Objective:
@@ -43,3 +44,8 @@ def shown(config: SplineConfig | StudentConfig, prepare: Transform) -> Transform
         return prepare(batch, rng)[:2]
 
     return unweighted
+
+
+def labelled(progress: Progress | None, name: str) -> Progress | None:
+    """A progress that says which flow learns."""
+    return None if progress is None else lambda done, total, text: progress(done, total, f"{name}: {text}")

@@ -16,9 +16,10 @@ from hepflows.applications.neutrino.network import EventNetwork, event_network
 from hepflows.errors import CheckpointError
 from hepflows.nets import Linear, initialise
 from hepflows.training.batches import TensorBatches
-from hepflows.training.checkpoint import load_state, load_tensors, save_tensors
+from hepflows.training.checkpoint import load_state, load_tensors, restoring, save_tensors
 from hepflows.training.loop import History, Progress, fit
 from hepflows.training.objectives import Objective, Sums
+from hepflows.training.presets import validated
 from hepflows.training.seeding import derive, generator
 
 _CHUNK = 1 << 14  # events at once
@@ -139,8 +140,9 @@ class FeedForward:
         if about is None:
             message = f"{path}: holds no regression of neutrinos"
             raise CheckpointError(message)
-        made = cls(NeutrinoConfig.model_validate(about), seed=0)
-        load_state(made.model, tensors, path)
+        with restoring(path):
+            made = cls(validated(NeutrinoConfig, about, "config"), seed=0)
+            load_state(made.model, tensors, path)
         made.model.eval()
         return made
 

@@ -18,8 +18,9 @@ from hepflows.applications.neutrino.frame import FRAMES, Frame
 from hepflows.applications.neutrino.network import event_network
 from hepflows.errors import CheckpointError
 from hepflows.posterior.estimator import PosteriorEstimator
-from hepflows.training.checkpoint import load_tensors
+from hepflows.training.checkpoint import load_tensors, restoring
 from hepflows.training.loop import History, Progress
+from hepflows.training.presets import validated
 
 
 class NeutrinoFlow:
@@ -130,8 +131,9 @@ class NeutrinoFlow:
         if "neutrino" not in notes:
             message = f"{path}: holds no model of neutrinos: give the folder of a run of 'hepflows neutrino run'"
             raise CheckpointError(message)
-        flow = cls(NeutrinoConfig.model_validate(notes["neutrino"]), seed=0)
-        flow.estimator, notes = PosteriorEstimator.load(path, embedding=flow.network)
+        with restoring(path):
+            flow = cls(validated(NeutrinoConfig, notes["neutrino"], "config"), seed=0)
+            flow.estimator, notes = PosteriorEstimator.load(path, embedding=flow.network)
         return flow, notes
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
@@ -62,6 +63,22 @@ def test_every_kind_learns_the_toy(name: str, tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     again = CaloFlow.load(tmp_path)
     np.testing.assert_array_equal(again.sample(20, seed=1).voxels, model.sample(20, seed=1).voxels)
+
+
+def test_layers_that_share_a_flow_are_trained_and_written_once(tmp_path: Path) -> None:
+    """As in the preset icaloflow."""
+    geometry = Geometry("layers", (PolarLayer((0.0, 1.0, 2.0, 4.0), 2),) * 4)
+    rng = np.random.default_rng(1)
+    showers = Showers(rng.uniform(1, 2, 200), rng.exponential(10.0, (200, 24)), geometry=geometry)
+    config = load_config("icaloflow", [*SMALL, "model.shower_flow.training.average=0.9"]).model
+    model = CaloFlow(config=config, geometry=geometry, seed=1)
+    model.fit(showers, showers, seed=1, checkpoints=tmp_path)
+    model.save(tmp_path / "model.safetensors")
+    again = CaloFlow.load(tmp_path)
+    np.testing.assert_array_equal(again.sample(20, seed=1).voxels, model.sample(20, seed=1).voxels)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        flows = {name.split(".")[3] for name in file.keys() if name.startswith("shower_flow.bijection.")}  # noqa: SIM118
+    assert flows == {"0", "1"}  # of four layers
 
 
 def test_patches_stay_inside_their_layer() -> None:
