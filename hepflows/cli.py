@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import platform
+import signal
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -86,6 +87,7 @@ def _mount() -> None:
 def main() -> None:
     """Run the command line: an error of the user is one sentence and exit code 2, never a traceback."""
     _mount()
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except HepflowsError as error:
@@ -96,6 +98,11 @@ def main() -> None:
         if error.filename is None:
             raise
         _fail(f"{error.filename}: {error.strerror}; check the path and its permissions")
+
+
+def _terminated(number: int, _: object) -> None:
+    """As a batch system asks at its time limit: half-written files are taken away."""
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> None:

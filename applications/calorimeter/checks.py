@@ -110,6 +110,10 @@ def _meaning(value: float, incident: bool) -> str:
     return "but an energy deposit is not negative"
 
 
+OWN_UNITS = "energy GeV; layers and overflow MeV"
+"""The attribute ``units`` of files whose units need not be judged: a simulation of ours wrote them."""
+
+
 class UnitCheck:
     """Judge the units by the median of deposited over incident energy, once enough showers of a file were seen.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflows import io
-from hepflows.applications.calorimeter.checks import UnitCheck, check_unit
+from hepflows.applications.calorimeter.checks import OWN_UNITS, UnitCheck, check_unit
 from hepflows.applications.calorimeter.formats import GEOMETRY_KEY, TREE, Found, Layout, detect, layout_for
 from hepflows.applications.calorimeter.formats.layout import OWN
 from hepflows.applications.calorimeter.geometry import Geometry, load_geometry
@@ -220,6 +220,7 @@ def _iterate_file(found: Found, chunk: int | None, n: int | None, dtype: np.dtyp
     with io.reader(path, layout.reads()) as file:
         layout.opened(path, file)
         attributes = {name: text for name, text in file.attributes.items() if not name.startswith(OWN)}
+        unit_check.judged = attributes.get("units") == OWN_UNITS
         for columns in file.iterate(chunk=chunk or _chunk_rows(layout), stop=n):
             layout.check(path, columns, first_row=row)
             showers = layout.unpack(columns, dtype)

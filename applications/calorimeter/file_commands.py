@@ -76,6 +76,7 @@ def convert(
     from hepflows.applications.calorimeter.description import left_out
     from hepflows.applications.calorimeter.formats import layout_for
     from hepflows.applications.calorimeter.geometry import load_geometry
+    from hepflows.applications.calorimeter.showers import joined
 
     target = None if resample is None else load_geometry(resample)
     options = {"geometry": geometry, "energy_unit": energy_unit, "voxel_unit": voxel_unit, "project": target}
@@ -86,10 +87,12 @@ def convert(
         console.errors.print(
             f"warning: {name!r} in the input means nothing to this command and is left out", markup=False
         )
+    heads = [next(iterate_showers([one.path], chunk=1, **options)) for one in found]  # type: ignore[arg-type]
+    texts = joined([head.attributes for head in heads])
     chunks: Iterator[Showers] = iterate_showers(inputs, **options)  # type: ignore[arg-type]
     if target is not None:
         chunks = _resampled(chunks, target)
-    console.say(f"{write_showers(output, chunks, layout=layout)} showers in {output}")
+    console.say(f"{write_showers(output, chunks, layout=layout, attributes=texts)} showers in {output}")
 
 
 def describe(
@@ -120,6 +123,7 @@ def _resampled(chunks: Iterator[Showers], target: Geometry) -> Iterator[Showers]
 
 def keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
     """Refuse to write over something that is wanted."""
+    output = output.expanduser()
     if not output.exists():
         return
     if any(output.samefile(path) for path in inputs):

@@ -10,6 +10,7 @@ the layer, so that every row of :math:`R` sums to one and no energy is lost.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,11 @@ def resample(showers: Showers, geometry: Geometry) -> Showers:
     array([360., 360., 360., 360., 360., 360.])
     """
     source = showers.geometry
-    if source == geometry:
+    if source.describe() == geometry.describe():
         return showers
-    voxels = np.zeros((len(showers), geometry.n_voxels), showers.voxels.dtype)
-    overflow = np.zeros((len(showers), geometry.n_layers), showers.voxels.dtype)
+    dtype = np.result_type(showers.voxels.dtype, np.float32)  # of integers float64
+    voxels = np.zeros((len(showers), geometry.n_voxels), dtype)
+    overflow = np.zeros((len(showers), geometry.n_layers), dtype)
     for i, j, share in _shares(source, geometry):
         inside, outside = _overlaps(source.layers[i], geometry.layers[j])
         deposits = share * showers.voxels[:, source.slices[i]]
@@ -81,15 +83,19 @@ def _shares(source: Geometry, target: Geometry) -> list[tuple[int, int, float]]:
 
 
 def _lost(source: Geometry, target: Geometry) -> list[tuple[int, int, float]]:
-    """Old layer, the nearest new layer, and the share of the old one that falls to none."""
-    rest = np.ones(source.n_layers)
-    for i, _, share in _shares(source, target):
-        rest[i] -= share
-    missing = [int(i) for i in np.flatnonzero(rest > _NOTHING)]
-    if not missing:
+    """Old layer, the nearest new layer, and the share of the old one that lies nearest to it but in none."""
+    if source.n_layers == target.n_layers:
         return []
-    old, new = (np.mean(depths, axis=1) for depths in _depths(source, target))
-    return [(i, int(np.argmin(np.abs(new - old[i]))), float(rest[i])) for i in missing]
+    old, new = _depths(source, target)
+    borders = [-np.inf, *((end + begin) / 2 for (_, end), (begin, _) in pairwise(new)), np.inf]
+    lost = []
+    for i, (begin, end) in enumerate(old):
+        for j, (first, last) in enumerate(new):
+            near = max(0.0, min(end, borders[j + 1]) - max(begin, borders[j]))
+            inside = max(0.0, min(end, last) - max(begin, first))
+            if near - inside > _NOTHING * (end - begin):
+                lost.append((i, j, (near - inside) / (end - begin)))
+    return lost
 
 
 def _depths(source: Geometry, target: Geometry) -> tuple[list[tuple[float, float]], ...]:

@@ -7,13 +7,15 @@ import errno
 import os
 import re
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from hepflows.errors import DataError, HepflowsError
 
-__all__ = ["SteadyFile", "no_room", "replacing"]
+__all__ = ["SteadyFile", "no_room", "replacing", "uninterrupted"]
 
 _NO_ROOM: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
@@ -103,6 +105,27 @@ def no_room(error: BaseException | None) -> str | None:
             return _NO_ROOM[number]
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, an interrupt waits until the end: HDF5 crashes where one comes while it converts rows of unequal length."""
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 class SteadyFile:

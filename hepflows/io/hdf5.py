@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hepflows.errors import ConfigError, DataError
 from hepflows.io import Array, Column, Contents, Field, Ragged, Refuse, checked_columns
-from hepflows.io.atomic import SteadyFile, replacing
+from hepflows.io.atomic import SteadyFile, replacing, uninterrupted
 from hepflows.io.hdf5_faults import damage_told, opened, problem, reason
 
 __all__ = ["Reader", "Writer", "contents", "reading", "writing"]
@@ -230,7 +230,8 @@ def _write_ragged(dataset: Any, rows: Ragged, start: int) -> None:
     if len(rows):
         space = dataset.id.get_space()
         space.select_hyperslab((start,), (len(rows),))
-        dataset.id.write(h5py.h5s.create_simple((len(rows),)), space, objects)
+        with uninterrupted():
+            dataset.id.write(h5py.h5s.create_simple((len(rows),)), space, objects)
 
 
 def _wide_cache(dataset: Any) -> int | None:

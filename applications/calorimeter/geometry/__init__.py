@@ -1,7 +1,7 @@
 """Where the cells of a calorimeter lie."""
 
 from hepflows.applications.calorimeter.geometry.binning import read_binning, write_binning
-from hepflows.applications.calorimeter.geometry.catalogue import CALOGAN, GEOMETRIES, load_geometry
+from hepflows.applications.calorimeter.geometry.catalogue import CALOGAN, GEOMETRIES, geometry_from, load_geometry
 from hepflows.applications.calorimeter.geometry.geometry import Geometry
 from hepflows.applications.calorimeter.geometry.layers import GridLayer, Layer, PolarLayer
 
@@ -12,6 +12,7 @@ __all__ = [
     "GridLayer",
     "Layer",
     "PolarLayer",
+    "geometry_from",
     "load_geometry",
     "read_binning",
     "write_binning",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from hepflows.applications.calorimeter.geometry.binning import read_binning
 from hepflows.applications.calorimeter.geometry.geometry import Geometry, read_yaml
@@ -66,6 +68,24 @@ GEOMETRIES: dict[str, Geometry] = {
 """By the names that ``--geometry`` takes."""
 
 
+def geometry_from(values: Mapping[str, Any]) -> Geometry:
+    """A geometry from ``layers``, or from ``geometry``, a name in `GEOMETRIES`, to which ``name`` gives another.
+
+    Raises:
+        ConfigError, ShapeError: both, or neither of them describes cells.
+
+    >>> geometry_from({"geometry": "calochallenge-2", "name": "mine"}).n_voxels
+    6480
+    """
+    named = values.get("geometry")
+    if named is None:
+        return Geometry.from_description(values)
+    if "layers" in values or not isinstance(named, str) or named not in GEOMETRIES:
+        message = f"geometry: give layers, or one of the names {', '.join(GEOMETRIES)}, got {named!r}: see docs/howto/own_detector.md"
+        raise ConfigError(message)
+    return Geometry(str(values.get("name", GEOMETRIES[named].name)), GEOMETRIES[named].layers)
+
+
 def load_geometry(source: str | os.PathLike[str]) -> Geometry:
     """A geometry by its name in `GEOMETRIES`, or from a YAML file or a CaloChallenge binning file (XML).
 
@@ -82,7 +102,7 @@ def load_geometry(source: str | os.PathLike[str]) -> Geometry:
         return GEOMETRIES[name]
     try:
         if name.endswith((".yaml", ".yml")):
-            return Geometry.from_description(read_yaml(name))
+            return geometry_from(read_yaml(name))
         path, _, particle = name.partition(".xml")
         if path != name:
             return read_binning(f"{path}.xml", particle.removeprefix(":") or None)

@@ -88,11 +88,11 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         message = f"{os.fspath(path)}: cannot be read as YAML ({reason}): check its name and its content"
         raise ConfigError(message) from None
-    if not isinstance(values, dict):
-        message = f"{os.fspath(path)}: holds no mapping of keys to values: see docs/howto/own_detector.md"
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        message = f"{os.fspath(path)}: holds no mapping of names to values: see docs/howto/own_detector.md"
         raise ConfigError(message)
     return values

@@ -73,13 +73,15 @@ class Layer(ABC):
         72
         """
         keys = set(values) - {"depth_mm"}
+        if any(isinstance(value, str) for value in values.values()):  # its characters would be taken for numbers
+            keys = set()
         if keys in ({"cells", "cell_mm"}, {"r_edges_mm", "n_alpha"}):
             try:
                 depth = tuple(map(float, values["depth_mm"])) if "depth_mm" in values else None
                 if "cells" in keys:
-                    arguments: Any = tuple(map(int, values["cells"])), tuple(map(float, values["cell_mm"])), depth
+                    arguments: Any = tuple(map(_whole, values["cells"])), tuple(map(float, values["cell_mm"])), depth
                 else:
-                    arguments = tuple(map(float, values["r_edges_mm"])), int(values["n_alpha"]), depth
+                    arguments = tuple(map(float, values["r_edges_mm"])), _whole(values["n_alpha"]), depth
             except (TypeError, ValueError, OverflowError):
                 pass
             else:
@@ -89,6 +91,12 @@ class Layer(ABC):
             f"where it is known, but got {reprlib.repr(dict(values))}: see docs/howto/own_detector.md"
         )
         raise ShapeError(message)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value:
+        raise ValueError
+    return int(value)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def simulate(
                 update=tell,
             )
     except KeyboardInterrupt:
-        message = f"\ninterrupted: repeat the command to go on, what is done lies in {output}.shards"
+        again = "the command without --overwrite" if overwrite else "the command"
+        message = f"\ninterrupted: repeat {again} to go on, what is done lies in {output}.shards"
         console.errors.print(message, markup=False)
         raise typer.Exit(130) from None
     console.say(f"{written} showers in {output}")

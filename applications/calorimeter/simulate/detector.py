@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from hepflows.applications.calorimeter.geometry import GEOMETRIES, Geometry
+from hepflows.applications.calorimeter.geometry import Geometry, geometry_from
 from hepflows.applications.calorimeter.geometry.geometry import read_yaml
 from hepflows.applications.calorimeter.simulate.materials import Material, atomic_number, resolve
 from hepflows.errors import ConfigError, HepflowsError
@@ -21,6 +21,7 @@ from hepflows.errors import ConfigError, HepflowsError
 __all__ = ["Detector", "Slab", "detectors", "load_detector"]
 
 _HELP = "see docs/howto/own_detector.md"
+_MOST_CELLS = 2**24
 _ROUNDING_MM = 1e-6
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -84,6 +85,14 @@ class Detector(_Section):
     cut_mm: Positive = 0.7
     materials: dict[str, _Mixture] = {}
 
+    @field_validator("read_out", mode="before")
+    @classmethod
+    def _listed(cls, materials: Any) -> Any:
+        if isinstance(materials, str) and materials != "all":
+            message = f"must be 'all' or a list of materials, for example [{materials}]"
+            raise ValueError(message)
+        return materials
+
     @field_validator("materials")
     @classmethod
     def _own_names(cls, materials: dict[str, _Mixture]) -> dict[str, _Mixture]:
@@ -98,6 +107,9 @@ class Detector(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Detector:
+        if self.geometry.n_voxels > _MOST_CELLS:
+            message = f"the layers have {self.geometry.n_voxels} cells in all, and {_MOST_CELLS} are the most that a file can hold"
+            raise ValueError(message)
         depths = [layer.depth_mm for layer in self.geometry.layers]
         if None in depths:
             message = f"layer {depths.index(None)} has no depth_mm: give the begin and end of every layer in mm"
@@ -187,27 +199,16 @@ class Detector(_Section):
         """
         rest = {key: value for key, value in values.items() if key not in ("name", "layers", "geometry")}
         try:
-            detector = cls(geometry=_geometry(values), **rest)
+            detector = cls(geometry=geometry_from(values), **rest)
             _ = detector.resolved
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             reason = first["msg"].removeprefix("Value error, ")
-            message = f"{place}: {reason} (got {first['input']!r}); {_HELP}" if place else f"{reason}; {_HELP}"
+            got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+            message = f"{place}: {reason}{got}; {_HELP}" if place else f"{reason}; {_HELP}"
             raise ConfigError(message) from None
         return detector
-
-
-def _geometry(values: Mapping[str, Any]) -> Geometry:
-    named = values.get("geometry")
-    if named is None:
-        return Geometry.from_description(values)
-    if "layers" in values or named not in GEOMETRIES:
-        message = (
-            f"geometry: give either layers, or one of the names {', '.join(GEOMETRIES)}, but got {named!r}; {_HELP}"
-        )
-        raise ConfigError(message)
-    return Geometry(str(values.get("name", GEOMETRIES[named].name)), GEOMETRIES[named].layers)
 
 
 def detectors() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,7 @@ class Geant4Engine:
     """
 
     def __init__(self, detector: Detector, physics: str, data: str | os.PathLike[str]) -> None:
+        _forget_other_data()
         calzone = import_calzone()
         if _begun and _begun != [physics]:
             message = (
@@ -88,8 +90,9 @@ class Geant4Engine:
         _begun[:] = [physics]
         os.environ["GEANT4_DATA_DIR"] = os.fspath(data)  # the only way to tell calzone
         self._detector, self._booking = detector, Booking(detector.geometry)
-        if detector.materials:
-            calzone.define(materials={"mixtures": {name: _mixture(detector, name) for name in detector.materials}})
+        own = [name for name in detector.materials if name in detector.resolved]  # others stand in no slab
+        if own:
+            calzone.define(materials={"mixtures": {name: _mixture(detector, name) for name in own}})
         self._simulation = calzone.Simulation(calzone.GeometryBuilder(_volumes(detector)).build())
         settings = self._simulation.physics
         settings.em_model, settings.had_model = PHYSICS[physics]
@@ -129,10 +132,26 @@ class Geant4Engine:
         )
         front = np.full(len(primaries), -half_mm - _GAP_MM)
         gun["position"] = 0.1 * np.stack([primaries.x, primaries.y, front], axis=1)
-        parts = [part for volume in self._simulation.run(gun).values() for part in _points(volume)]
+        try:
+            deposits = self._simulation.run(gun)
+        except ValueError as error:
+            if "pid" not in str(error):
+                raise
+            message = f"--particle {primaries.pdg}: Geant4 knows no such particle: give a PDG number such as 2212"
+            raise ConfigError(message) from None
+        parts = [part for volume in deposits.values() for part in _points(volume)]
+        if not parts:  # nothing interacted
+            return self._booking.add(len(primaries), *[np.zeros(0, np.int64)] * 5)
         shower, position_cm, mev = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         x, y, z = 10 * position_cm.T
         return self._booking.add(len(primaries), shower, z + half_mm, x, y, mev)
+
+
+def _forget_other_data() -> None:
+    """Geant4 prefers folders that its own variables name, such as ``G4LEDATA``, to those in ``GEANT4_DATA_DIR``."""
+    for name in list(os.environ):
+        if re.fullmatch(r"G4\w+DATA", name):
+            del os.environ[name]
 
 
 def _runs(energies_gev: Any) -> Iterator[slice]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hepflows import __version__
+from hepflows.applications.calorimeter.checks import OWN_UNITS
 from hepflows.applications.calorimeter.data import write_showers
 from hepflows.applications.calorimeter.formats import layout_for
 from hepflows.applications.calorimeter.simulate.detector import Detector
@@ -21,6 +22,8 @@ from hepflows.training.seeding import derive
 __all__ = ["simulate_showers"]
 
 _PARAMETRISED = "hepflows, parametrised after hep-ex/0001020: no simulation of particles; hadrons crude"
+
+_LEAST_GEV = 0.01  # below, the shapes are none of a shower
 
 Update = Callable[[int, int], None]
 
@@ -72,15 +75,16 @@ def simulate_showers(
     >>> read_showers(path).attributes["particle"]
     'gamma (PDG 22)'
     """
-    path = Path(output)
+    path = Path(output).expanduser()
     layout_for(path, detector.geometry)  # a file that cannot hold the showers is known before they are simulated
     if n < 1 or (jobs is not None and jobs < 1):
         message = f"the number of showers and of jobs must be at least 1, but are {n} and {jobs}: give positive numbers"
         raise ConfigError(message)
     settings, environment = _settings(engine, detector, gun, n, seed, physics)
     shards = ShardFolder.beside(path, n, settings.size)
-    if path.exists() and not overwrite and not shards.path.is_dir():
-        message = f"{path} is there already: give another name, or say --overwrite to replace it"
+    if path.is_dir() or (path.exists() and not overwrite):
+        remedy = "" if path.is_dir() else ", or say --overwrite to replace it"
+        message = f"{path} is there already{' and is a folder' if path.is_dir() else ''}: give another name{remedy}"
         raise ConfigError(message)
     with shards.opened(settings.describe(), overwrite=overwrite) as missing:
         left = set(missing)
@@ -108,6 +112,14 @@ def _settings(
     if engine == "fast":
         if physics is not None:
             message = f"--physics {physics} is for Geant4 only: leave it out with --engine fast"
+            raise ConfigError(message)
+        if gun.pdg not in PARTICLES.values():
+            message = f"--particle {gun.pdg}: the fast engine knows {', '.join(PARTICLES)} only: choose one, or --engine geant4"
+            raise ConfigError(message)
+        if gun.energy.bounds[0] < _LEAST_GEV:
+            message = (
+                f"--energy {gun.energy}: the fast engine begins at {_LEAST_GEV:g} GeV: give more, or --engine geant4"
+            )
             raise ConfigError(message)
         return Settings(engine, detector, gun, n, seed, software=_PARAMETRISED), {}
     from hepflows.applications.calorimeter.simulate import geant4
@@ -141,7 +153,7 @@ def _attributes(settings: Settings) -> dict[str, str]:
         "detector": json.dumps(detector.describe()),
         "seed": str(settings.seed),
         "software": f"hepflows {__version__}",
-        "units": "energy GeV; layers and overflow MeV",
+        "units": OWN_UNITS,
     }
     return {name: text for name, text in texts.items() if text}
 

@@ -72,6 +72,7 @@ class ShardFolder:
             raise DataError(message) from error
         try:
             self._lock(handle)
+            self._own()
             for leftover in self.path.iterdir():
                 if leftover.suffix == ".part" or (overwrite and leftover.name != ".lock"):
                     leftover.unlink()
@@ -121,6 +122,9 @@ class ShardFolder:
             return dict(json.loads((self.path / _SETTINGS).read_text()))
         except FileNotFoundError:
             return {}
+        except (ValueError, TypeError) as error:
+            message = f"{self.path / _SETTINGS} is damaged ({error}): say --overwrite to begin again, or give another output file"
+            raise DataError(message) from error
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
@@ -129,9 +133,15 @@ class ShardFolder:
     def _file(self, index: int) -> Path:
         return self.path / f"{index:08d}.npz"
 
+    def _own(self) -> None:
+        """Refuse a folder of something else, before anything in it is touched."""
+        inside = [file.name for file in self.path.iterdir() if file.name != ".lock" and file.suffix != ".part"]
+        if inside and _SETTINGS not in inside:
+            message = f"{self.path} holds {sorted(inside)[0]!r} and is no folder of shards: move it away, or give another output file"
+            raise ConfigError(message)
+
     def _claim(self, settings: dict[str, Any]) -> None:
-        begun = self.settings()
-        new = json.loads(json.dumps(settings))
+        begun, new = _flat(self.settings()), _flat(json.loads(json.dumps(settings)))
         different = [name for name in {**begun, **new} if begun.get(name) != new.get(name)]
         if not begun:
             with replacing(self.path / _SETTINGS) as temporary:
@@ -154,6 +164,14 @@ class ShardFolder:
         except OSError as error:
             message = f"another process is writing into {self.path}: wait for it, or give another output file"
             raise ConfigError(message) from error
+
+
+def _flat(values: dict[str, Any], start: str = "") -> dict[str, Any]:
+    """Sections to dotted names, so that what differs is what is told."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return flat
 
 
 def _short(value: Any) -> str:

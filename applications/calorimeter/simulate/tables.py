@@ -8,6 +8,7 @@ line of chi in millibarn for every T. ``pe-high`` and ``pe-low``: one pseudo-she
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -69,8 +70,16 @@ class Geant4Data:
     def description(self) -> str:
         """For metadata: one line."""
         if self.official:
-            return "the folder that GEANT4_DATA_DIR named, used as it was"
+            return f"{self.folder.name}, the folder that GEANT4_DATA_DIR named, used as it was ({_fingerprint(self.folder)})"
         return f"synthesised ({TABLES_VERSION}), not official G4EMLOW: " + "; ".join(self.notes)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Tells one set of files from another by their names and sizes; to read gigabytes would take minutes."""
+    files = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*") if file.is_file())
+    return (
+        f"{len(files)} files, sha256 of their names and sizes {hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
+    )
 
 
 def default_cache() -> Path:
@@ -101,6 +110,12 @@ def geant4_data(elements: Iterable[int], cache: Path | None = None) -> Geant4Dat
             message = (
                 f"GEANT4_DATA_DIR names {named}, which is no folder: set it to a folder with {FOLDERS[1]} and the others of "
                 "Geant4 11.4, or unset it for synthesised tables"
+            )
+            raise ConfigError(message)
+        if not (Path(named) / FOLDERS[1]).is_dir():
+            message = (
+                f"GEANT4_DATA_DIR names {named}, which holds no {FOLDERS[1]}: set it to a folder with the data of Geant4 11.4 "
+                "('calzone download' fetches them), or unset it for synthesised tables"
             )
             raise ConfigError(message)
         return Geant4Data(Path(named).resolve(), official=True, notes=())

@@ -50,8 +50,10 @@ def make_shards(
 
     def make(index: int, seed: int) -> int:
         worker = free.get()
-        worker.make(index, seed)
-        free.put(worker)
+        try:
+            worker.make(index, seed)
+        finally:
+            free.put(worker)  # also one that died: who waits for it must not wait for ever
         return index
 
     pool = ThreadPoolExecutor(len(workers))

@@ -10,6 +10,7 @@ from fake_showers import RINGS, assert_same, fake_showers
 
 from hepflows.applications.calorimeter import GEOMETRIES, Geometry, GridLayer, Layer, PolarLayer, Showers
 from hepflows.applications.calorimeter.resampling import _overlaps, resample
+from hepflows.applications.calorimeter.simulate.booking import Booking
 from hepflows.errors import ConfigError
 
 CALOGAN = GEOMETRIES["calogan"]
@@ -118,11 +119,33 @@ def test_layers_are_shared_out_by_depth() -> None:
     target = Geometry("three", tuple(GridLayer(*cells, depth) for depth in ((2.0, 4.0), (4.0, 25.0), (30.0, 35.0))))
     showers = Showers(np.ones(1), np.repeat([[100.0, 1000.0]], 4, axis=1), np.array([[10.0, 20.0]]), source)
     found = resample(showers, target)
-    # 0-10: 2 of 10 mm to the first, 6 to the second, 2 lie in front; 20-40: a quarter to the second, one to the third
+    # 0-10: 2 of 10 mm to the first, 6 to the second, 2 lie in front; 20-40: a quarter to the second, one to the third, a quarter
+    # lies between the two, half of it nearer to the second, and a quarter behind
     np.testing.assert_allclose(found.layer_energies, [[80.0, 240.0 + 1000.0, 1000.0]])
-    lost = [[2.0 + 0.2 * 410.0, 6.0 + 5.0, 5.0 + 0.5 * 4020.0]]
+    lost = [[2.0 + 0.2 * 410.0, 6.0 + 5.0 + 0.125 * 4020.0, 5.0 + 0.375 * 4020.0]]
     np.testing.assert_allclose(found.overflow, lost)
     np.testing.assert_allclose(found.layer_energies.sum() + found.overflow.sum(), 4400.0 + 30.0)
+
+
+def test_a_layer_is_shared_out_as_a_simulation_books_it() -> None:
+    """Deposits at even depths, booked into the new layers, against the resampled one layer that they filled."""
+    cells = ((2, 2), (5.0, 5.0))
+    source = Geometry("one", (GridLayer(*cells, (0.0, 100.0)),))
+    target = Geometry("thin", tuple(GridLayer(*cells, depth) for depth in ((20.0, 30.0), (60.0, 70.0))))
+    found = resample(Showers(np.ones(1), np.full((1, 4), 250.0), geometry=source), target)
+    np.testing.assert_allclose(found.overflow, [[350.0, 450.0]])
+    depth = np.arange(0.5, 100.0)
+    voxels, overflow = Booking(target).add(1, np.zeros(100, int), depth, np.ones(100), np.ones(100), np.full(100, 10.0))
+    np.testing.assert_allclose(overflow, found.overflow)
+    np.testing.assert_allclose(voxels.sum(), found.voxels.sum())
+
+
+def test_other_depths_are_taken_over_and_integers_are_numbers() -> None:
+    cells = ((2, 2), (5.0, 5.0))
+    source, target = (Geometry("mine", (GridLayer(*cells, (0.0, end)),)) for end in (10.0, 15.0))
+    found = resample(Showers(np.ones(1), np.array([[1, 2, 3, 4]]), geometry=source), target)
+    assert found.geometry.layers[0].depth_mm == (0.0, 15.0)
+    assert found.voxels.tolist() == [[1, 2, 3, 4]]
 
 
 def test_unknown_depths_are_asked_for() -> None:

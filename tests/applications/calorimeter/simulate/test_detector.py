@@ -79,7 +79,7 @@ def test_signals_are_scaled_and_cut() -> None:
         ({"layers": [{"cells": [8, 8], "cell_mm": [30, 30]}]}, "layer 0 has no depth_mm"),
         ({"layers": [{"cells": [8, 8], "cell_mm": [30, 30], "depth_mm": [0, 300]}]}, r"end at 300 mm, .* 250 mm deep"),
         ({"layers": MINE["layers"][::-1]}, "overlap or are not sorted"),  # type: ignore[index]
-        ({"geometry": "calochallenge-2"}, "either layers, or one of the names"),
+        ({"geometry": "calochallenge-2"}, "give layers, or one of the names"),
         ({"layers": None, "geometry": "calogna"}, "one of the names calogan"),
         ({"layers": None, "geometry": "calochallenge-1-photons"}, "layer 0 has no depth_mm"),
         ({"stack": []}, "stack: .*at least 1 item"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,8 +17,9 @@ import pytest
 
 from hepflows import cli
 from hepflows.applications.calorimeter import read_showers
-from hepflows.applications.calorimeter.simulate import FastEngine, Gun, Spread, load_detector, simulate_showers
+from hepflows.applications.calorimeter.simulate import FastEngine, Gun, Spread, load_detector, simulate_showers, workers
 from hepflows.applications.calorimeter.simulate.engines import Settings
+from hepflows.applications.calorimeter.simulate.production import _PARAMETRISED
 from hepflows.applications.calorimeter.simulate.shards import ShardFolder
 from hepflows.errors import ConfigError, DataError, SimulationError
 
@@ -130,11 +133,83 @@ def test_other_settings_are_refused_and_overwriting_begins_again(tmp_path: Path)
 
 
 def test_nothing_stays_of_a_simulation_that_never_began(tmp_path: Path) -> None:
-    with pytest.raises(
-        SimulationError, match=r"ended with code 1 in shard 0, its last words were: ValueError: bad pid"
-    ):
-        simulate_showers(tmp_path / "a.hdf5", CALOGAN, gun(particle=99), 5)
+    with pytest.raises(ConfigError, match=r"--particle 99: Geant4 knows no such particle: give a PDG number"):
+        simulate_showers(
+            tmp_path / "a.hdf5", CALOGAN, gun(particle=99), 60, jobs=1
+        )  # more shards than processes: none waits
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_dies_leaves_none_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_MODULE", "hepflows.no_such_module")
+    with pytest.raises(SimulationError, match=r"ended with code 1 in shard \d, its last words were: .*no_such_module"):
+        simulate_showers(tmp_path / "a.hdf5", CALOGAN, gun(), 5000, engine="fast", jobs=2)
+    deadline = time.monotonic() + 20
+    while any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_particle_that_leaves_nothing_is_an_empty_shower(tmp_path: Path) -> None:
+    """Neutrinos, and photons in half a millimetre of silicon."""
+    path = tmp_path / "a.hdf5"
+    assert simulate_showers(path, CALOGAN, gun("1", particle=12), 2, physics="em", jobs=1) == 2
+    assert read_showers(path).voxels.sum() == 0.0
+
+
+def test_a_file_that_is_there_is_kept_also_beside_shards(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf5"
+    path.write_text("of mine")
+    (tmp_path / "a.hdf5.shards").mkdir()
+    with pytest.raises(ConfigError, match="is there already: give another name, or say --overwrite"):
+        simulate_showers(path, CALOGAN, gun(), 5, engine="fast")
+    assert path.read_text() == "of mine"
+    (tmp_path / "b.hdf5").mkdir()
+    with pytest.raises(ConfigError, match=r"and is a folder: give another name$"):
+        simulate_showers(tmp_path / "b.hdf5", CALOGAN, gun(), 5, engine="fast", overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_something_else_is_left_alone(overwrite: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "a.hdf5.shards"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("of mine")
+    with pytest.raises(ConfigError, match=r"holds 'notes.txt' and is no folder of shards: move it away"):
+        simulate_showers(tmp_path / "a.hdf5", CALOGAN, gun(), 5, engine="fast", overwrite=overwrite)
+    assert (folder / "notes.txt").read_text() == "of mine"
+
+
+def test_other_settings_are_named_one_by_one(tmp_path: Path) -> None:
+    folder = ShardFolder.beside(tmp_path / "a.hdf5", 50, 1000)
+    with folder.opened(Settings("fast", CALOGAN, gun("1:10"), 50, 1).describe()):
+        (folder.path / "00000000.npz").touch()
+    said = r"other settings \(gun.energy 1:10, now 2:20, seed 1, now 3\)"
+    with (
+        pytest.raises(ConfigError, match=said),
+        folder.opened(Settings("fast", CALOGAN, gun("2:20"), 50, 3).describe()),
+    ):
+        pass
+    (folder.path / "settings.json").write_text("{")
+    with (
+        pytest.raises(DataError, match=r"settings.json is damaged .*: say --overwrite to begin again"),
+        folder.opened({}),
+    ):
+        pass
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert simulate_showers("~/a.hdf5", CALOGAN, gun(), 5, engine="fast", jobs=1) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
+
+
+def test_what_a_simulation_writes_is_read_whatever_it_deposits(tmp_path: Path) -> None:
+    """On the rim of the front face most of a shower leaks: no unit is wrong."""
+    path = tmp_path / "a.hdf5"
+    beside = Gun(22, Spread.parse("1:100", "--energy"), x=Spread.parse("450", "--x"))
+    simulate_showers(path, CALOGAN, beside, 200, engine="fast", jobs=1)
+    showers = read_showers(path)
+    assert np.median(showers.voxels.sum(1) / showers.energies) < 200  # of 1000 MeV a GeV
 
 
 def test_two_simulations_of_one_file_are_refused(tmp_path: Path) -> None:
@@ -150,6 +225,8 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     path = tmp_path / "showers.hdf5"
     folder = tmp_path / "showers.hdf5.shards"
     folder.mkdir()
+    settings = Settings("fast", CALOGAN, gun(), 50, 1, software=_PARAMETRISED)
+    (folder / "settings.json").write_text(json.dumps(settings.describe()))
     (folder / "00000000.npz").write_bytes(b"nothing of use")
     with pytest.raises(DataError, match=r"00000000.npz is damaged .*: remove this file and repeat the command"):
         simulate_showers(path, CALOGAN, gun(), 50, engine="fast")
@@ -182,6 +259,8 @@ def test_a_geant4_that_aborts_is_one_sentence(tmp_path: Path, monkeypatch: pytes
         (["--engine", "slow"], "no engine 'slow'"),
         (["--physics", "QGSP"], "no physics 'QGSP'"),
         (["--engine", "fast", "--physics", "em"], "for Geant4 only"),
+        (["--engine", "fast", "--particle", "13"], "--particle 13: the fast engine knows eplus, eminus, gamma"),
+        (["--engine", "fast", "--energy", "1e-6"], "the fast engine begins at 0.01 GeV"),
         (["--engine", "fast", "--x", "700"], "misses the front face"),
         (["-o", "showers.txt"], "showers.txt"),
         (["--engine", "fast", "--detector", "siw", "-o", "showers.root"], "more than 2000 take too long"),
