@@ -113,15 +113,13 @@ def train(
     """
     from hepflows.applications.calorimeter import pipeline
     from hepflows.applications.calorimeter.config import load_config
-    from hepflows.applications.calorimeter.sample import Split, load_sample
     from hepflows.training import connect
 
     use_threads(threads)
     config = load_config(preset, _with_teacher(settings, teacher))
     with connect() as world, console.interruptible(out):
         with world.together():
-            showers = load_sample(inputs, folder=out, memory_gb=memory, geometry=geometry)
-            parts = Split.of(len(showers), config.split, seed)
+            showers, parts = pipeline.read_sample(inputs, out, config, seed, geometry=geometry, memory_gb=memory)
         folder = pipeline.open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite, world=world)
         pipeline.train(showers, parts, folder, config, seed, world)
     console.say(f"model: {out / 'model.safetensors'}; next: hepflows calorimeter sample {out} -n 1000 -o showers.root")
@@ -154,6 +152,7 @@ def sample(
         str, typer.Option(help="i/N: generate the i-th of N parts, counted from 0; together they are the whole sample.")
     ] = "0/1",
     seed: Seed = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     threads: Threads = None,
 ) -> None:
     """Generate showers with a trained model.
@@ -165,14 +164,22 @@ def sample(
     from hepflows.applications.calorimeter import CaloFlow, pipeline
     from hepflows.applications.calorimeter.spread import Spread
     from hepflows.io.paths import file_format
+    from hepflows.training.checkpoint import model_file
 
     use_threads(threads)
     for output in outputs:
         file_format(output)
+        file_commands.keep(output, [model_file(model)], overwrite)
+    file_commands.different(outputs)
     particles = pipeline.Particles(
         n, None if energy is None else Spread.parse(energy, "--energy"), _conditions(condition), _shard(shard)
     )
     written, milliseconds = pipeline.generate(CaloFlow.load(model), particles, outputs, seed)
+    if not written:
+        console.say(
+            f"shard {shard} of {n} showers is empty: there are fewer blocks of showers than shards, and no file was written"
+        )
+        return
     console.say(f"{written} showers in {', '.join(map(str, outputs))}, {milliseconds:.2f} ms a shower")
 
 
@@ -194,6 +201,11 @@ def _conditions(texts: list[str] | None) -> dict[str, float]:
         except ValueError:
             message = f"--condition {text}: write it as name=number, for example pdg=22"
             raise ConfigError(message) from None
+    if len(found) < len(texts or []):
+        message = (
+            f"--condition {' '.join(texts or [])}: one is given twice; a sample of several is made in several calls"
+        )
+        raise ConfigError(message)
     return found
 
 

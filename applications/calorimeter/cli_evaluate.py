@@ -11,6 +11,7 @@ import typer
 
 from hepflows import console
 from hepflows.applications.calorimeter.file_commands import Cells
+from hepflows.errors import ConfigError
 from hepflows.launch import use_threads
 from hepflows.options import Seed, Threads
 
@@ -103,12 +104,16 @@ def timing(
     Example: `hepflows calorimeter timing runs/demo --batch 1 --batch 100 --batch 10000 --threads 1`
     """
     from hepflows.applications.calorimeter.evaluation.timing import BATCHES, rows, time_model
-    from hepflows.io.atomic import replacing
+    from hepflows.io.atomic import check_target, replacing
 
     use_threads(threads)
+    target = output or (model if model.is_dir() else model.parent) / "timing.json"
+    if target.suffix != ".json":
+        message = f"{target}: give the output a name that ends in .json"
+        raise ConfigError(message)
+    check_target(target)
     with console.progress("timing") as update:
         found = time_model(model, batch or BATCHES, repeats=repeats, seed=seed, progress=update)
-    target = output or (model if model.is_dir() else model.parent) / "timing.json"
     with replacing(target) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.table(rows(found))

@@ -34,10 +34,15 @@ def export(
     from hepflows.applications.calorimeter import CaloFlow
     from hepflows.applications.calorimeter.export import export_showers
     from hepflows.export import interface
+    from hepflows.io.atomic import check_target
 
     if precision not in (None, "float32", "float64"):
         message = f"--precision {precision}: choose float32 or float64"
         raise ConfigError(message)
+    if output.suffix != ".onnx":
+        message = f"{output}: give the output a name that ends in .onnx"
+        raise ConfigError(message)
+    check_target(output)
     difference = export_showers(CaloFlow.load(model), output, precision=cast("Precision | None", precision))
     console.table(interface(output))
     console.say(f"{output}: {output.stat().st_size / 1e6:.1f} MB, ONNX Runtime and torch agree to {difference:.1g}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hepflows import console
-from hepflows.applications.calorimeter.file_commands import Cells, keep
+from hepflows.applications.calorimeter.file_commands import Cells, different, keep
 from hepflows.errors import ConfigError
 from hepflows.options import Seed
 
@@ -61,6 +61,7 @@ def reweight(
 
     from hepflows.applications.calorimeter import iterate_showers, read_showers, reweighting, write_showers
     from hepflows.applications.calorimeter.data import find_showers
+    from hepflows.applications.calorimeter.evaluation.samples import path_of
     from hepflows.applications.calorimeter.formats import layout_for
     from hepflows.metrics import Reweighter, effective_size
     from hepflows.metrics import unweight as draw
@@ -68,6 +69,14 @@ def reweight(
     if (reference is None) == (known is None):
         message = "give either a file of true showers or, with --with, what an earlier call learnt"
         raise ConfigError(message)
+    if remember is not None and known is not None:
+        message = f"--keep {remember}: nothing is learnt with --with {known}; leave one of them out"
+        raise ConfigError(message)
+    if quantile < 1.0 and not unweight:
+        message = f"--quantile {quantile:g}: is of --unweight; add it"
+        raise ConfigError(message)
+    different([path for path in (output, remember) if path is not None])
+    generated = path_of(generated)
     ours = find_showers(generated, geometry=geometry)
     read = find_showers([generated, reference], geometry=geometry) if reference is not None else ours
     layout_for(output, ours[0].layout.geometry)  # a wrong one is known before anything is learnt

@@ -66,6 +66,20 @@ class CaloFlowConfig(Section):
     energy_flow: FlowConfig = FlowConfig()
     shower_flow: ShowerFlowConfig = TeacherConfig()
 
+    @model_validator(mode="after")
+    def _once_each(self) -> CaloFlowConfig:
+        for name in ("conditions", "species"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                message = f"{name} {values} names one of them twice: leave it out"
+                raise ValueError(message)
+        if self.species and "pdg" not in self.conditions:
+            message = (
+                f"species {self.species} mean nothing to a model that is not conditioned on pdg: add it to conditions"
+            )
+            raise ValueError(message)
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _of_one_kind(cls, values: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,10 +122,21 @@ def _resampled(chunks: Iterator[Showers], target: Geometry) -> Iterator[Showers]
         yield resample(chunk, target)
 
 
+def different(outputs: Sequence[Path]) -> None:
+    """Refuse to write two things into one file."""
+    twice = [path for path, times in Counter(outputs).items() if times > 1]
+    if twice:
+        message = f"{twice[0]}: is to be written twice; give each output a name of its own"
+        raise ConfigError(message)
+
+
 def keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
-    """Refuse to write over something that is wanted."""
+    """Refuse to write over something that is wanted, or where nothing can be written."""
+    from hepflows.io.atomic import check_target
+
     output = output.expanduser()
     if not output.exists():
+        check_target(output)
         return
     if any(output.samefile(path) for path in inputs):
         message = f"{output}: is one of the files that are read; give the output another name"
@@ -132,3 +144,4 @@ def keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
     if not overwrite:
         message = f"{output}: is there already; add --overwrite to replace it, or give another name"
         raise ConfigError(message)
+    check_target(output)

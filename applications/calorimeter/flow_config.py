@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from hepflows.training.config import Count, TrainingConfig
 from hepflows.training.presets import Section
@@ -27,7 +27,7 @@ class DiscriminatorConfig(Section):
     fade: int = Field(0, ge=0)
     clip: float = Field(10.0, gt=1)
     rate: float = Field(1e-3, gt=0)
-    hidden: list[int] = Field([64, 64])
+    hidden: list[PositiveInt] = Field([64, 64])
 
 
 class SplineConfig(Section):
@@ -59,7 +59,7 @@ class FlowConfig(SplineConfig):
         hidden: widths of the hidden layers of each block.
     """
 
-    hidden: list[int] = Field([378, 378])
+    hidden: list[PositiveInt] = Field([378, 378])
 
 
 class TeacherConfig(FlowConfig):
@@ -140,7 +140,7 @@ class StudentConfig(Section):
     kind: Literal["student"] = "student"
     teacher: str = ""
     taught_by: TeacherConfig | None = None
-    hidden: list[int] | None = None
+    hidden: list[PositiveInt] | None = None
     dropout: float = Field(0.0, ge=0, lt=1)
     from_teacher: bool = False
     objective: Literal["blocks", "guided"] = "guided"

@@ -13,16 +13,39 @@ from hepflows.applications.calorimeter.config import CaloFlowConfig, RunConfig
 from hepflows.applications.calorimeter.data import iterate_showers, read_showers, write_showers
 from hepflows.applications.calorimeter.flow_config import StudentConfig
 from hepflows.applications.calorimeter.formats.calogan_root import MOST_CELLS
-from hepflows.applications.calorimeter.sample import Paths, Split, load_sample
+from hepflows.applications.calorimeter.models.noise import part_of
+from hepflows.applications.calorimeter.models.training_set import counted
+from hepflows.applications.calorimeter.sample import Paths, Split, load_sample, megabytes
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.spread import Spread
-from hepflows.errors import ConfigError
+from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
 from hepflows.metrics.protocol import named
 from hepflows.training.checkpoint import model_file
 from hepflows.training.distributed import World
 from hepflows.training.loop import History
 from hepflows.training.runs import RunFolder, checksum
+
+
+def read_sample(
+    inputs: Paths, out: Path, config: RunConfig, seed: int, *, geometry: str | None = None, memory_gb: float = 4.0
+) -> tuple[Showers, Split]:
+    """The showers of a run, and which of them are for what; a sample that cannot be used is known before anything is written.
+
+    Raises:
+        DataError: too few showers, no column that the model is conditioned on, or weights that cannot be learned from.
+    """
+    showers = load_sample(
+        inputs, folder=out, memory_gb=memory_gb, geometry=geometry, conditions=config.model.conditions
+    )
+    missing = [name for name in config.model.conditions if name not in showers.columns]
+    if missing:
+        message = f"{file_names(inputs)}: the model is to be conditioned on {missing[0]!r}, but there is no such column: give files with it"
+        raise DataError(message)
+    parts = Split.of(len(showers), config.split, seed)
+    for rows in (parts.training, parts.validation):
+        counted(showers, rows)
+    return showers, parts
 
 
 def open_run(
@@ -126,8 +149,18 @@ class Particles:
 
 
 def generate(model: Any, particles: Particles, outputs: Sequence[Path], seed: int) -> tuple[int, float]:
-    """Generate showers into one or more files of the same content; returns how many, and the milliseconds a shower took."""
+    """Generate showers into one or more files of the same content; returns how many, and the milliseconds a shower took.
+
+    Where a shard holds none, there being fewer blocks than shards, nothing is written.
+    """
+    from hepflows.applications.calorimeter.models.caloflow import BLOCK
+
     seconds = 0.0
+    asked = model.incident.asked(particles.n, particles.conditions, particles.energies)
+    for text in model.incident.beyond(asked):
+        console.errors.print(f"warning: the model extrapolates: {text}", markup=False)
+    if len(set(part_of(particles.n, particles.shard, BLOCK))) == 1:
+        return 0, 0.0
 
     def timed(update: console.Update) -> Iterator[Showers]:
         nonlocal seconds
@@ -183,9 +216,13 @@ def run(
     """
     named(config.verdict.protocol)  # a wrong name is known before the training, not after it
     with console.console.status("reading"):
-        showers = load_sample(inputs, folder=out, memory_gb=memory_gb, geometry=geometry)
-    # a sample that is too small is known before anything is written
-    parts = Split.of(len(showers), config.split, seed)
+        showers, parts = read_sample(inputs, out, config, seed, geometry=geometry, memory_gb=memory_gb)
+    if showers.weights.min() < 0:
+        message = (
+            f"{file_names(inputs)}: some weights are negative, with which the classifier of the verdict cannot learn: use 'hepflows "
+            "calorimeter train', 'sample' and 'evaluate --suite quick'"
+        )
+        raise DataError(message)
     folder = open_run(inputs, out, config, seed, resume=resume, overwrite=overwrite)
     console.say(f"{len(showers)} showers from {file_names(inputs)}")
     model, histories = train(showers, parts, folder, config, seed)
@@ -196,7 +233,7 @@ def run(
         _, milliseconds = generate(model, Particles(len(showers)), generated_files, seed)
         folder.note(ms_per_shower=round(milliseconds, 4))
     # what is judged is held in memory, several times over
-    most = max(1000, int(memory_gb * 1e9 / (40 * showers.geometry.n_voxels)))
+    most = max(1000, megabytes(memory_gb) * 25_000 // showers.geometry.n_voxels)
     return judge(folder, showers[parts.training[:most]], showers[parts.test[:most]], histories, config, seed)
 
 
@@ -205,10 +242,11 @@ def judge(
 ) -> dict[str, Any]:
     """The verdict on what a run generated, against test showers that its model has never seen."""
     from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
+    from hepflows.applications.calorimeter.evaluation.samples import reference_name
     from hepflows.applications.calorimeter.metrics import evaluate
     from hepflows.applications.calorimeter.report import write_report
 
-    generated = read_showers(folder / "generated.hdf5")[: len(test)]
+    generated = read_showers(folder / "generated.hdf5", n=len(test))
     with console.progress("judging") as update:
         metrics, curves = evaluate(
             generated,
@@ -226,7 +264,7 @@ def judge(
     dataset = published_dataset(test, names[0])
     write_report(
         folder / "report.html",
-        showers={"Geant4": test, "CaloFlow": generated},
+        showers={reference_name(test, ["CaloFlow"]): test, "CaloFlow": generated},
         metrics={"CaloFlow": metrics},
         histories={
             name: {"train": history.train, "validation": history.validation} for name, history in histories.items()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepflows.applications.calorimeter.features import Which, classifier_features, feature_scale
+from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.metrics import Reweighter, Reweighting, unweight
@@ -63,11 +64,20 @@ def reweight(
         scale=feature_scale(generated.geometry, FEATURES),
         progress=progress,
     )
-    return with_weights(generated, found.weights), found
+    learnt = replace(found.reweighter, about={"geometry": generated.geometry.describe()})
+    return with_weights(generated, found.weights), replace(found, reweighter=learnt)
 
 
 def apply_weights(generated: Showers, reweighter: Reweighter) -> Showers:
-    """The showers with the weights that a `Reweighter` gives, times those that they have."""
+    """The showers with the weights that a `Reweighter` gives, times those that they have.
+
+    Raises:
+        DataError: it learnt from other cells.
+    """
+    learnt = reweighter.about.get("geometry")
+    if learnt is not None and Geometry.from_description(learnt) != generated.geometry:
+        message = f"the weights were learnt in other cells, of {learnt['name']!r}, than {generated.geometry.name!r}: learn them anew"
+        raise DataError(message)
     return with_weights(generated, generated.weights * reweighter.weights(classifier_features(generated, FEATURES)))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from hepflows.applications.calorimeter.config import SplitConfig
 from hepflows.applications.calorimeter.data import iterate_showers
 from hepflows.applications.calorimeter.showers import Showers, joined, same_kind
-from hepflows.errors import DataError
+from hepflows.errors import ConfigError, DataError
 from hepflows.io.spill import Spill
 from hepflows.training.seeding import numpy_generator
 
@@ -20,7 +21,9 @@ Paths = Path | str | Sequence[Path | str]
 _LEAST = 20
 
 
-def load_sample(inputs: Paths, *, folder: Path, memory_gb: float = 4.0, geometry: str | None = None) -> Showers:
+def load_sample(
+    inputs: Paths, *, folder: Path, memory_gb: float = 4.0, geometry: str | None = None, conditions: Sequence[str] = ()
+) -> Showers:
     """All showers of some files, voxels in float32; more than ``memory_gb`` of them become a view of a nameless file.
 
     Args:
@@ -28,11 +31,34 @@ def load_sample(inputs: Paths, *, folder: Path, memory_gb: float = 4.0, geometry
         folder: where such a file may be.
         memory_gb: voxels that may stay in memory, in GB.
         geometry: the cells of the files, as `load_geometry` takes them; found out where None.
+        conditions: columns that are needed; of ``pdg`` an attribute ``particle`` may tell, as simulated files have it.
 
     Raises:
         DataError: a file is not what it should be, or the disk is full.
     """
-    return gathered(iterate_showers(inputs, dtype=np.float32, geometry=geometry), folder=folder, memory_gb=memory_gb)
+    parts = iterate_showers(inputs, dtype=np.float32, geometry=geometry)
+    if "pdg" in conditions:
+        parts = map(_of_known_species, parts)
+    return gathered(parts, folder=folder, memory_gb=memory_gb)
+
+
+def megabytes(memory_gb: float) -> int:
+    """GB as a number of MB, as large as it may be asked for.
+
+    Raises:
+        ConfigError: no such amount.
+    """
+    if not memory_gb >= 0:
+        message = f"--memory {memory_gb:g}: give GB, at least 0"
+        raise ConfigError(message)
+    return int(min(1e3 * memory_gb, 1e12))
+
+
+def _of_known_species(showers: Showers) -> Showers:
+    numbers = re.findall(r"PDG (-?\d+)", showers.attributes.get("particle", ""))
+    if "pdg" in showers.columns or len(numbers) != 1:
+        return showers
+    return replace(showers, columns={**showers.columns, "pdg": np.full(len(showers), float(numbers[0]))})
 
 
 def gathered(parts: Iterable[Showers], *, folder: Path, memory_gb: float) -> Showers:
@@ -41,7 +67,7 @@ def gathered(parts: Iterable[Showers], *, folder: Path, memory_gb: float) -> Sho
     energies, overflow, attributes, columns = [], [], [], []
     for part in parts:
         if voxels is None:
-            voxels = Spill(part.geometry.n_voxels, limit=int(memory_gb * 1e9), folder=folder)
+            voxels = Spill(part.geometry.n_voxels, limit=1_000_000 * megabytes(memory_gb), folder=folder)
             first = part[:0]
         same_kind([first, part])
         voxels.extend(part.voxels)

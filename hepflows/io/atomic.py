@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from hepflows.errors import DataError, HepflowsError
 
-__all__ = ["SteadyFile", "no_room", "replacing", "uninterrupted"]
+__all__ = ["SteadyFile", "check_target", "no_room", "replacing", "uninterrupted"]
 
 _NO_ROOM: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
@@ -64,6 +64,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             "then run again (nothing half-written was left)"
         )
         raise DataError(message) from error
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Whether `replacing` could begin to write there, known before the work.
+
+    Raises:
+        DataError: the folder is missing or closed to writing, or ``path`` is no ordinary file.
+    """
+    _create_temporary(Path(path).expanduser().resolve(), os.fspath(path)).unlink()
 
 
 def _create_temporary(target: Path, shown: str) -> Path:

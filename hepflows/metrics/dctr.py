@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,12 +56,14 @@ class Reweighter:
         features: number of features d.
         clip: odds are kept in ``[1 / clip, clip]``, or None.
         protocol: of the classifiers.
+        about: of what the features are, JSON-able; kept in the file.
     """
 
     members: tuple[Member, ...]
     features: int
     clip: float | None
     protocol: ClassifierProtocol
+    about: dict[str, Any] = field(default_factory=dict)
 
     def weights(self, generated: ArrayLike, *, normalise: bool = False) -> Array:
         """Weights (n,) of generated events (n, d) that trained none of the classifiers: the mean of what these give.
@@ -87,6 +90,7 @@ class Reweighter:
             tensors |= {f"{index}.{name}": torch.tensor(values, dtype=torch.float64) for name, values in arrays.items()}
             tensors |= {f"{index}.network.{name}": value for name, value in one.trained.network.state_dict().items()}
         header = {"kind": "reweighter", "members": len(self.members), "features": self.features, "clip": self.clip}
+        header["about"] = self.about
         save_tensors(path, tensors, {**header, "protocol": self.protocol.to_dict()})
 
     @classmethod
@@ -111,7 +115,7 @@ class Reweighter:
                 )
                 calibration = Calibration(*part["calibration"].tolist())
                 members.append(Member(Trained(network, scaler, {}, 0), calibration, float(part["factor"])))
-            return cls(tuple(members), header["features"], header["clip"], protocol)
+            return cls(tuple(members), header["features"], header["clip"], protocol, header.get("about", {}))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ class RunFolder:
         if overwrite:
             self._clear()
         path.mkdir(parents=True, exist_ok=True)
-        self.manifest: dict[str, Any] = json.loads(manifest.read_text()) if manifest.exists() else _start(identity)
+        for leftover in path.glob(".*.part"):  # of a process that was killed
+            leftover.unlink()
+        self.manifest: dict[str, Any] = _read(manifest) if manifest.exists() else _start(identity)
         self.write_json("manifest.json", self.manifest)
         with replacing(path / "config.yaml") as temporary:
             Path(temporary).write_text(yaml.safe_dump(identity["config"], sort_keys=False))
@@ -74,7 +76,7 @@ class RunFolder:
             )
             raise ConfigError(message)
         cls._compare(path, json.loads(json.dumps(identity)), resume=True)
-        folder.manifest = json.loads((path / "manifest.json").read_text())
+        folder.manifest = _read(path / "manifest.json")
         return folder
 
     @classmethod
@@ -91,7 +93,7 @@ class RunFolder:
             return
         if (path / "manifest.json").exists():
             cls._compare(path, json.loads(json.dumps(identity)), resume)
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and any(file.suffix != ".part" for file in path.iterdir()):
             message = f"{path}: the folder holds files but no run; choose another --out"
             raise ConfigError(message)
 
@@ -100,7 +102,7 @@ class RunFolder:
         if not resume:
             message = f"{path}: already holds a run; add --resume to go on with it or --overwrite to replace it"
             raise ConfigError(message)
-        there = json.loads((path / "manifest.json").read_text())["identity"]
+        there = _read(path / "manifest.json")["identity"]
         different = [key for key in identity if identity[key] != there.get(key)]
         if different:
             message = (
@@ -167,6 +169,21 @@ def withdraw(path: Path, names: tuple[str, ...] = ("manifest.json", "config.yaml
         for name in names:
             (path / name).unlink(missing_ok=True)
         path.rmdir()
+
+
+def _read(manifest: Path) -> dict[str, Any]:
+    """A manifest as it was written.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads(manifest.read_text())
+        _ = found["identity"].keys()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        message = f"{manifest}: is damaged, and what the run was is not known; choose another --out, or add --overwrite"
+        raise ConfigError(message) from None
+    return found
 
 
 def _start(identity: dict[str, Any]) -> dict[str, Any]:

@@ -72,3 +72,18 @@ def test_the_time_of_a_step_that_was_interrupted_counts(tmp_path: Path, monkeypa
 def test_checksum(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert checksum(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"identity": 3}'])
+def test_a_damaged_manifest_is_one_sentence(text: str, tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run", IDENTITY)
+    (tmp_path / "run" / "manifest.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"manifest.json: is damaged, .*; choose another --out, or add --overwrite"):
+        RunFolder(tmp_path / "run", IDENTITY, resume=True)
+    assert RunFolder(tmp_path / "run", IDENTITY, overwrite=True).manifest["identity"] == IDENTITY
+
+
+def test_what_a_process_left_that_was_killed_in_its_first_write_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / ".manifest.json.0123abcd.part").touch()
+    RunFolder(tmp_path, IDENTITY, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "manifest.json"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hepflows.applications.calorimeter.metrics import Curves
 from hepflows.applications.calorimeter.pipeline import file_names, fingerprints
 from hepflows.applications.calorimeter.report import write_report
 from hepflows.errors import ConfigError
+from hepflows.io.atomic import check_target
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.result import Measurement
 from hepflows.training.runs import RunFolder
@@ -62,19 +64,18 @@ def evaluate_files(
     true_name = reference_name(truth, paths)
     showers = {true_name: truth, **{name: read_showers(path, geometry=geometry, n=n) for name, path in paths.items()}}
     pairs = {name: Pair.of(showers[name], truth, suite, seed) for name in paths}
-    folder = RunFolder(
-        out,
-        {
-            "config": {
-                "suite": suite,
-                "verdict": {"protocols": [named(one).name for one in protocols], "repeats": repeats},
-                "n": n,
-            },
-            "seed": seed,
-            "data": [*(one for path in paths.values() for one in fingerprints(path)), *fingerprints(reference)],
+    identity = {
+        "config": {
+            "suite": suite,
+            "verdict": {"protocols": [named(one).name for one in protocols], "repeats": repeats},
+            "n": n,
         },
-        overwrite=(out / "manifest.json").exists(),
-    )
+        "seed": seed,
+        "data": [*(one for path in paths.values() for one in fingerprints(path)), *fingerprints(reference)],
+    }
+    replaces, started = (out / "manifest.json").exists(), time.strftime("%Y-%m-%d %H:%M:%S %z")
+    RunFolder.check(out, identity, overwrite=replaces)
+    check_target((out if out.is_dir() else out.parent) / "metrics.json" if out.parent.is_dir() else "metrics.json")
     if len(tests) > 1:
         console.say(f"{len(tests)} classifiers, {repeats * (len(paths) + 1) + 1} trainings each: {', '.join(tests)}")
     found: dict[str, dict[str, Any]] = {}
@@ -100,6 +101,10 @@ def evaluate_files(
             floor = curves.pop("floor", roc["floor"])
             curves |= {name: roc["generated"], "floor": floor}
     context = published_context(dataset, found)
+    folder = RunFolder(
+        out, identity, overwrite=replaces
+    )  # only now: an evaluation that does not end leaves the former one
+    folder.note(started=started)
     several = {"reference": true_name, "samples": found}
     folder.write_json("metrics.json", next(iter(found.values())) if len(found) == 1 else several)
     write_report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hepflows.applications.calorimeter.showers import Showers
@@ -39,18 +39,31 @@ def named_paths(texts: Sequence[str]) -> dict[str, str]:
     return dict(pairs)
 
 
+def path_of(sample: str) -> str:
+    """The file of a sample: the folder of a run means its ``generated.hdf5``.
+
+    Raises:
+        ConfigError: a run that has generated nothing.
+    """
+    inside, place = Path(sample) / "generated.hdf5", Path(sample)
+    if not inside.exists() and (place / "model.safetensors").exists():
+        message = f"{sample}: is a run without showers; generate some: hepflows calorimeter sample {sample} -n 1000 -o {inside}"
+        raise ConfigError(message)
+    return str(inside) if inside.exists() else sample
+
+
 def _named_path(text: str, *, alone: bool) -> tuple[str, str]:
     name, separator, path = text.partition("=")
     if not separator or Path(text).exists():
         name, path = "", text
     place = Path(path)
-    if (place / "generated.hdf5").exists():
-        return name or ("generated" if alone else place.resolve().name), str(place / "generated.hdf5")
+    if path_of(path) != path:
+        return name or ("generated" if alone else place.resolve().name), path_of(path)
     parent = place.parent.name if place.stem == "generated" else ""
     return name or ("generated" if alone else parent or place.stem), path
 
 
-def reference_name(showers: Showers, others: Mapping[str, object]) -> str:
+def reference_name(showers: Showers, others: Collection[str]) -> str:
     """What the reference is called: Geant4 where its file says so."""
     name = "Geant4" if showers.attributes.get("engine", "").startswith("Geant4") else "reference"
     return name if name not in others else f"{name} (reference)"

@@ -18,9 +18,10 @@ from hepflows.applications.calorimeter.models.kinds import follower, masked, sho
 from hepflows.applications.calorimeter.models.learning import labelled, objective, shown
 from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
+from hepflows.applications.calorimeter.models.provenance import provenance
 from hepflows.applications.calorimeter.models.symmetry import orientations, turned
 from hepflows.applications.calorimeter.models.targets import Targets
-from hepflows.applications.calorimeter.models.training_set import MEV, TrainingSet
+from hepflows.applications.calorimeter.models.training_set import MEV, TrainingSet, counted
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import CheckpointError, DomainError
@@ -155,9 +156,9 @@ class CaloFlow(nn.Module):
             world: the processes that share the work, see `hepflows.fit`; all of them have the same showers.
 
         Raises:
-            DataError: showers of another geometry, or without a column that the model is conditioned on.
+            DataError: showers of another geometry, without a column that the model is conditioned on, or of no positive sum of weights.
         """
-        rows = np.arange(len(showers)) if rows is None else rows
+        rows, validation_rows = counted(showers, rows), counted(validation, validation_rows)
         if self.config.kind != "student":
             self.conditions.fit({name: values[rows] for name, values in showers.columns.items()})
             self.incident.fit(showers, rows, generator(seed, "incident"))
@@ -196,7 +197,7 @@ class CaloFlow(nn.Module):
 
         Args:
             showers: how many; or the incident energies, (n,) in GeV.
-            seed: shower ``i`` depends on the seed and on ``i`` alone.
+            seed: shower ``i`` depends on the seed and on ``i`` alone; to rounding where its block of 1,000 is cut short.
             energies: of so many showers, in GeV, see `Spread`: ``"50"``, ``"1:100"``, ``"log:1:1000"`` or ``"10,20,50"``; distributed
                 as in the training set where not given.
             columns: what the model is conditioned on, a number or (n,) numbers each; as in the training set where not given.
@@ -223,26 +224,24 @@ class CaloFlow(nn.Module):
         """
         spread = Spread.parse(energies, "energies") if isinstance(energies, str) else energies
         given = self.incident.asked(showers, columns, spread)
+        origin = provenance(self.attributes, given, self.config.kind, seed)
         first, last = part_of(len(given), shard, BLOCK)
         for start in range(first, last, BLOCK):
             stop = min(last, start + BLOCK)
             position, elsewhere, *noise = shower_noise([flow for _, flow, _ in self._stages], start, stop, seed)
             incident, known = given.particles(start, position, elsewhere)
-            yield self._generate(incident * MEV, known, noise)
+            yield self._generate(incident * MEV, known, noise, origin)
             if progress is not None:
                 progress(stop - first, last - first, "sampling")
 
     @torch.no_grad()
-    def _generate(self, incident: Tensor, columns: dict[str, np.ndarray], noise: list[Tensor]) -> Showers:
-        """Incident energies in MeV and latents of each flow to showers."""
+    def _generate(
+        self, incident: Tensor, columns: dict[str, np.ndarray], noise: list[Tensor], origin: dict[str, str]
+    ) -> Showers:
+        """Incident energies in MeV and latents of each flow to showers of this origin."""
         conditions = self.conditions.encode(columns) if columns else incident.new_zeros(len(incident), 0)
-        return Showers(
-            energies=(incident / MEV).numpy(),
-            voxels=self.voxels(incident, conditions, noise).numpy(),
-            geometry=self.geometry,
-            attributes={**self.attributes, "engine": f"hepflows {__version__} CaloFlow {self.config.kind}"},
-            columns=columns,
-        )
+        voxels = self.voxels(incident, conditions, noise).numpy()
+        return Showers((incident / MEV).numpy(), voxels, geometry=self.geometry, attributes=origin, columns=columns)
 
     def voxels(self, incident: Tensor, conditions: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """From noise to ``(n, n_voxels)`` MeV, with nothing left to draw.

@@ -52,8 +52,8 @@ class Conditions(nn.Module):
 
     def fit(self, columns: Mapping[str, np.ndarray]) -> None:
         """Standardise by the columns of a training set."""
-        if len(self.mean):
-            values = self._plain(self._checked(columns))
+        values = self._plain(self._checked(columns)) if self.names else None
+        if values is not None and len(self.mean):
             spread = values.std(0, correction=0)
             self.mean.copy_(values.mean(0))
             self.std.copy_(torch.where(spread > 1e-9, spread, 1.0))
@@ -67,8 +67,8 @@ class Conditions(nn.Module):
         known = self._checked(columns)
         encoded, of_known_species = self.numbers(known)
         if not bool(of_known_species.all()):
-            strange = sorted({int(number) for number in known["pdg"][~of_known_species]})
-            message = f"the model knows the particles {self.species} and not {strange}: choose among these, or train with all of them"
+            strange = ", ".join(f"{number:g}" for number in sorted(set(known["pdg"][~of_known_species].tolist())))
+            message = f"the model knows the particles {self.species} and not [{strange}]: choose among these, or train with all of them"
             raise DataError(message)
         return encoded
 
@@ -83,7 +83,9 @@ class Conditions(nn.Module):
     def _checked(self, columns: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         missing = [name for name in self.names if name not in columns]
         if missing:
-            message = f"the model is conditioned on {', '.join(self.names)}, but the showers have no {missing[0]!r}: give this column"
+            message = (
+                f"the model is conditioned on {', '.join(self.names)}, but the showers have no {missing[0]!r}: give it"
+            )
             raise DataError(message)
         return {name: torch.from_numpy(np.array(columns[name], dtype=np.float64)) for name in self.names}
 

@@ -15,6 +15,7 @@ from hepflows.errors import DomainError
 
 _QUANTILES = 1001
 _PARTICLES = 5000
+_LARGEST = 1e100  # the square of a condition is a number still
 _FEW = 100
 """So many different energies in a training set are a list and not a spectrum."""
 
@@ -45,13 +46,15 @@ class Incident(nn.Module):
         self.quantiles.copy_(torch.as_tensor(_quantiles(energies, weights)))
         if self.names:
             table = np.stack([energies, *(showers.columns[name][rows] for name in self.names)], 1)
-            drawn = torch.multinomial(torch.as_tensor(weights), _PARTICLES, replacement=True, generator=rng)
-            self.particles.copy_(torch.as_tensor(table)[drawn])
+            ends = np.cumsum(weights.clip(min=0.0))  # what weighs less than nothing is not drawn
+            position = torch.rand(_PARTICLES, generator=rng, dtype=torch.float64).numpy()
+            drawn = np.searchsorted(ends, position * ends[-1], side="right").clip(max=len(ends) - 1)
+            self.particles.copy_(torch.as_tensor(table[drawn]))
 
-    def at(self, position: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """The particles at (n,) positions in [0, 1) of the training set: energies in GeV, and the columns."""
+    def at(self, position: Tensor, species: np.ndarray | None = None) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """The particles at (n,) positions in [0, 1) of the training set, or of its showers of (n,) species: energies in GeV, columns."""
         if self.names:
-            drawn = self.particles[(position * _PARTICLES).long()]
+            drawn = self.particles[self._rows(position, species)]
             return drawn[:, 0], {name: drawn[:, place].numpy() for place, name in enumerate(self.names, 1)}
         position = position * (_QUANTILES - 1)
         low = position.floor().long()
@@ -59,6 +62,34 @@ class Incident(nn.Module):
             return self.quantiles[low], {}
         fraction = position - low
         return self.quantiles[low] * (1 - fraction) + self.quantiles[low + 1] * fraction, {}
+
+    def _rows(self, position: Tensor, species: np.ndarray | None) -> Tensor:
+        rows = (position * _PARTICLES).long()
+        for number in () if species is None else np.unique(species):
+            mine = torch.nonzero(self.particles[:, 1 + self.names.index("pdg")] == number).squeeze(1)
+            wanted = torch.as_tensor(species == number)
+            if len(mine):
+                rows[wanted] = mine[(position[wanted] * len(mine)).long()]
+        return rows
+
+    def beyond(self, asked: Asked) -> list[str]:
+        """What is asked for beyond what the model was trained on, each in a few words."""
+        ranges = {"energy": self.quantiles[[0, -1]]} if self.quantiles.any() else {}
+        ranges |= {
+            name: self.particles[:, 1 + k].sort().values[[0, -1]] for k, name in enumerate(self.names) if name != "pdg"
+        }
+        given: dict[str, np.ndarray] = dict(asked.columns)
+        if asked.energies is not None:
+            given["energy"] = asked.energies
+        elif asked.spread is not None:
+            given["energy"] = np.asarray(asked.spread.bounds)
+        found = []
+        for name, values in given.items():
+            low, high = (float(edge) for edge in ranges.get(name, (-np.inf, np.inf)))
+            margin = 0.02 * (high - low)
+            if values.min() < low - margin or values.max() > high + margin:
+                found.append(f"{name} {values.min():g} to {values.max():g}, trained on {low:.4g} to {high:.4g}")
+        return found
 
     def asked(
         self,
@@ -89,7 +120,10 @@ class Incident(nn.Module):
             raise DomainError(message)
         known = {name: np.asarray(values, dtype=np.float64) for name, values in (columns or {}).items()}
         for name, values in known.items():
-            if name not in self.names or values.shape not in ((), (n,)) or not np.isfinite(values).all():
+            if not np.isfinite(values).all() or np.abs(values).max() > _LARGEST:
+                message = f"the condition {name!r} must be finite numbers, but got {values.ravel()[0]:g}: give others"
+                raise DomainError(message)
+            if name not in self.names or values.shape not in ((), (n,)):
                 expected = f"takes {', '.join(self.names)}" if self.names else "is conditioned on the energy alone"
                 message = (
                     f"the model {expected}, a number or {n} numbers each, but got {name!r} of the shape {values.shape}"
@@ -122,6 +156,19 @@ class Asked:
     def __len__(self) -> int:
         return self.n
 
+    @property
+    def description(self) -> dict[str, str]:
+        """For the attributes of a file."""
+        listed = None if self.energies is None else f"a list of {self.n} energies"
+        texts = {"energy_spectrum": listed or ("as in training" if self.spread is None else f"{self.spread} GeV")}
+        if self.columns:
+            given = (
+                f"{name} {values:g}" if values.ndim == 0 else f"a list of {name}"
+                for name, values in self.columns.items()
+            )
+            texts["conditions"] = ", ".join(given)
+        return texts
+
     def particles(self, start: int, position: Tensor, elsewhere: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
         """Energies in GeV and columns from particle ``start`` on.
 
@@ -130,11 +177,11 @@ class Asked:
             position: (n,) random positions in [0, 1), where what is not given is taken in the training set.
             elsewhere: (n,) other ones, where energies are taken in the spread that was asked for.
         """
-        energies, columns = self.source.at(position)
         rows = slice(start, start + len(position))
+        given = {name: np.broadcast_to(values, self.n)[rows] for name, values in self.columns.items()}
+        energies, columns = self.source.at(position, given.get("pdg"))
         if self.energies is not None:
             energies = torch.as_tensor(self.energies[rows])
         elif self.spread is not None:
             energies = torch.as_tensor(self.spread.at(elsewhere.numpy()))
-        given = {name: np.broadcast_to(values, self.n)[rows] for name, values in self.columns.items()}
         return energies, {**columns, **given}

@@ -77,6 +77,21 @@ class TrainingSet:
             yield self.voxels[rows].double(), self.incident[rows]
 
 
+def counted(showers: Showers, rows: np.ndarray | None = None) -> np.ndarray:
+    """Of some showers, or of all, those whose weight is not zero: from the others there is nothing to learn.
+
+    Raises:
+        DataError: the sum of their weights is not positive.
+    """
+    rows = np.arange(len(showers)) if rows is None else rows
+    weights = showers.weights[rows]
+    total = weights.sum()
+    if not 0 < total < np.inf:
+        message = f"the weights of {len(rows)} showers sum to {total:g}: a training and its validation need a positive, finite sum each"
+        raise DataError(message)
+    return np.asarray(rows[weights != 0])
+
+
 def _encoded(showers: Showers, conditions: Conditions) -> Tensor:
     if not conditions.names:
         return torch.zeros(len(showers), 0, dtype=torch.float64)

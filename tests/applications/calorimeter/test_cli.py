@@ -211,3 +211,60 @@ def test_mistakes_cost_one_sentence(
     assert len(error.splitlines()) == 1
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir()), "and nothing is left behind"
+
+
+def test_the_species_of_simulated_files_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """As in the how-to: two files, one model."""
+    monkeypatch.chdir(tmp_path)
+    for particle, energy in (("eplus", "50:60"), ("gamma", "1:2")):
+        options = f"--engine fast --particle {particle} --energy {energy} -n 200 -j 1 -o {particle}.hdf5"
+        assert run(monkeypatch, "simulate", *options.split()) == 0
+    both = ["eplus.hdf5", "gamma.hdf5", "--out", "em", "--set", "model.conditions=[pdg]"]
+    assert run(monkeypatch, "train", *both, *(word for setting in TINY for word in ("--set", setting))) == 0
+    assert run(monkeypatch, "sample", "em", "-n", "100", "--condition", "pdg=22", "-o", "photons.hdf5") == 0
+    photons = read_showers("photons.hdf5")
+    assert (photons.columns["pdg"] == 22).all()
+    assert photons.energies.max() < 2.0
+    assert photons.attributes["conditions"] == "pdg 22"
+    assert photons.attributes["training_particle"] == "eplus (PDG -11) | gamma (PDG 22)"
+    assert run(monkeypatch, "convert", "eplus.hdf5", "gamma.hdf5", "-o", "both.hdf5") == 0
+    assert read_showers("both.hdf5").attributes["particle"] == "eplus (PDG -11) | gamma (PDG 22)"
+    capsys.readouterr()
+    assert run(monkeypatch, "train", "both.hdf5", "--out", "no", "--set", "model.conditions=[pdg]") == 2
+    assert "conditioned on 'pdg', but there is no such column" in capsys.readouterr().err.replace("\n", " ")
+    assert not Path("no").exists()
+
+
+def test_files_that_are_there_are_kept(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    model, kept = str(finished / "model.safetensors"), (finished / "model.safetensors").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    sample = ["sample", str(finished), "-n", "5", "-o", "a.hdf5"]
+    assert run(monkeypatch, *sample) == 0
+    assert run(monkeypatch, *sample) == 2
+    assert "a.hdf5: is there already; add --overwrite" in capsys.readouterr().err
+    assert run(monkeypatch, *sample, "--overwrite") == 0
+    for arguments, said in (
+        (["sample", model, "-o", "b.hdf5", "-o", "b.hdf5"], "is to be written twice"),
+        (["sample", model, "-o", "none/b.hdf5"], "does not exist"),
+        (["export", model, "-o", model], "ends in .onnx"),
+        (["timing", model, "-o", model], "ends in .json"),
+        (["reweight", "a.hdf5", "a.hdf5", "-o", "w.hdf5", "--keep", "w.hdf5"], "is to be written twice"),
+        (["reweight", "a.hdf5", "--with", model, "-o", "w.hdf5", "--keep", "k.safetensors"], "nothing is learnt"),
+        (["reweight", "a.hdf5", "a.hdf5", "-o", "w.hdf5", "--quantile", "0.5"], "is of --unweight"),
+    ):
+        assert run(monkeypatch, *arguments) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert (finished / "model.safetensors").read_bytes() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
+
+
+def test_more_shards_than_blocks_are_no_failure(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    codes = [
+        run(monkeypatch, "sample", str(finished), "-n", "50", "--shard", f"{i}/3", "-o", f"{i}.hdf5") for i in range(3)
+    ]
+    assert codes == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["2.hdf5"]
+    assert "there are fewer blocks of showers than shards" in " ".join(capsys.readouterr().out.split())

@@ -203,3 +203,25 @@ def test_times_are_medians_of_a_warm_generator(monkeypatch: pytest.MonkeyPatch) 
     assert slow["ms_per_shower"] == pytest.approx(2.0001)
     with pytest.raises(ConfigError, match="3 or more repeats"):
         timing.time_batches(sample, [0])
+
+
+def test_an_evaluation_that_does_not_end_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        write_showers(tmp_path / f"{name}.hdf5", toy_showers(200, seed))
+    ask = [str(tmp_path / "a.hdf5")], str(tmp_path / "b.hdf5"), tmp_path / "out"
+    evaluate_files(*ask, suite="quick")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr("hepflows.applications.calorimeter.evaluation.folder.measure", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_files(*ask, suite="quick", seed=5)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_without_showers_says_how_to_make_some(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ConfigError, match=r"is a run without showers; generate some: hepflows calorimeter sample"):
+        named_paths([str(tmp_path)])

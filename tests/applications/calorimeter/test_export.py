@@ -66,7 +66,7 @@ def check_same_showers(model: CaloFlow, path: Path) -> None:
     _, _, *noise = (
         one.float().to(one.dtype) for one in shower_noise([flow for _, flow, _ in model._stages], 0, 1000, seed)
     )
-    expected = model._generate(torch.as_tensor(1e3 * asked.energies), columns, noise)
+    expected = model._generate(torch.as_tensor(1e3 * asked.energies), columns, noise, {})
     if model.config.precision == "float32":  # otherwise the noise has just been rounded to what the file takes
         sample = model.sample(asked.energies, seed=seed, columns=columns)
         np.testing.assert_array_equal(sample.voxels, expected.voxels)

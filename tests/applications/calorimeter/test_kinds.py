@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
 from hepflows.applications.calorimeter.models.conditions import Conditions
+from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import layerwise_patches, spreading_permutations
+from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError, DataError, DomainError
 
 KINDS = {
@@ -209,3 +212,77 @@ def test_energies_of_a_spread() -> None:
     assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
     with pytest.raises(DomainError, match="energies 0:3 must be positive"):
         model.sample(10, seed=1, energies="0:3")
+
+
+def test_a_condition_without_its_column_is_told() -> None:
+    model = small("model.conditions=[pdg]", "model.species=[-11, 22]")
+    with pytest.raises(DataError, match="conditioned on pdg, but the showers have no 'pdg'"):
+        model.fit(toy_showers(50), toy_showers(50), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model.conditions=[theta, theta]", "names one of them twice"),
+        ("model.species=[22]", "not conditioned on pdg"),
+        ("model.shower_flow.hidden=[0]", "greater than 0"),
+    ],
+)
+def test_senseless_settings_are_told(setting: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config("demo", [setting])
+
+
+def test_weights_of_any_sign_train_and_those_of_no_sum_do_not() -> None:
+    """The last batch of 100 has no weight at all."""
+    short = [f"model.{name}.training.epochs=1" for name in ("energy_flow", "shower_flow")]
+    model = small("model.conditions=[theta]", *short)
+    showers = toy_showers(500)
+    weight = np.where(np.arange(500) < 450, 1.0, 0.0)
+    weight[::10] = -1.0
+    rng = np.random.default_rng(1)
+    showers = replace(showers, columns={"weight": weight, "theta": rng.uniform(0, 0.1, 500) + (weight < 0)})
+    histories = model.fit(showers, showers, seed=1)
+    assert all(np.isfinite(history.train).all() for history in histories.values())
+    drawn = model.sample(3000, seed=1).columns["theta"]
+    assert drawn.max() < 0.1  # none of negative weight
+    assert len(np.unique(drawn)) > 300  # and all others
+    for bad in (0.0 * weight, -1.0 - weight):
+        with pytest.raises(DataError, match="need a positive, finite sum"):
+            model.fit(replace(showers, columns={**showers.columns, "weight": bad}), showers, seed=1)
+
+
+def test_energies_not_given_are_those_of_the_species() -> None:
+    incident = Incident(["theta", "pdg"])
+    showers = toy_showers(1000)
+    pdg = np.where(showers.energies > 30, 22.0, -11.0)
+    showers = replace(showers, columns={"theta": np.linspace(0, 0.2, 1000), "pdg": pdg})
+    incident.fit(showers, np.arange(1000), torch.Generator().manual_seed(1))
+    wanted = np.where(np.arange(600) % 3 == 0, 22.0, -11.0)
+    asked = incident.asked(600, {"pdg": wanted})
+    energies, columns = asked.particles(0, torch.linspace(0, 0.999, 600, dtype=torch.float64), torch.zeros(600))
+    assert ((energies.numpy() > 30) == (wanted == 22)).all()
+    assert (columns["pdg"] == wanted).all()
+    assert incident.beyond(asked) == []
+    (text,) = incident.beyond(incident.asked(10, {"theta": 3.0, "pdg": 22.0}))
+    assert text.startswith("theta 3 to 3, trained on 0")
+    (text,) = incident.beyond(incident.asked(10, {}, Spread.parse("50:200", "--energy")))
+    assert text.startswith("energy 50 to 200, trained on 1.")
+    with pytest.raises(DomainError, match="the condition 'theta' must be finite numbers, but got inf"):
+        incident.asked(10, {"theta": np.inf})
+
+
+def test_generated_showers_say_what_they_are_and_what_their_model_saw() -> None:
+    model = small("model.conditions=[theta]")
+    model.attributes = {
+        "seed": "3",
+        "energy_spectrum": "1:100 GeV, kinetic",
+        "data_tables": "synthesised",
+        "particle": "gamma (PDG 22)",
+    }
+    found = model.sample(2, seed=7, energies="10:20", columns={"theta": 0.1}).attributes
+    assert found.pop("engine").endswith("CaloFlow teacher")
+    assert found == {
+        "energy_spectrum": "10:20 GeV", "conditions": "theta 0.1", "seed": "7", "data_tables": "synthesised",
+        "training_seed": "3", "training_energy_spectrum": "1:100 GeV, kinetic", "training_particle": "gamma (PDG 22)",
+    }  # fmt: skip

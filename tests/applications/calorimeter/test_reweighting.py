@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,19 @@ from command_line import calorimeter
 from file_limit import file_limit
 from toy_calorimeter import TOY, toy_showers
 
-from hepflows.applications.calorimeter import Showers, read_showers, reweight, unweighted, write_showers
+from hepflows.applications.calorimeter import (
+    Geometry,
+    GridLayer,
+    Showers,
+    read_showers,
+    reweight,
+    unweighted,
+    write_showers,
+)
 from hepflows.applications.calorimeter.evaluation import timing
 from hepflows.applications.calorimeter.reweighting import apply_weights, selected, weights_of
 from hepflows.errors import DataError
-from hepflows.metrics import unweight
+from hepflows.metrics import Reweighter, unweight
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +159,16 @@ def test_timing_on_a_full_disk_is_one_sentence(
     assert "timing.json could not be written because it passes the size allowed for a file" in error
     assert len(error.splitlines()) == 1
     assert (tmp_path / "timing.json").read_text() == "old"
+
+
+def test_weights_belong_to_their_cells(tmp_path: Path) -> None:
+    generated = wrong(300, 1)
+    _, found = reweight(generated, toy_showers(300, 5), folds=2, seed=2)
+    found.reweighter.save(tmp_path / "w.safetensors")
+    again = Reweighter.load(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(
+        apply_weights(generated, again).weights, apply_weights(generated, found.reweighter).weights
+    )
+    wider = Geometry("wider", (GridLayer((2, 3), (11.0, 10.0)), TOY.layers[1]))
+    with pytest.raises(DataError, match="learnt in other cells, of 'toy', than 'wider'"):
+        apply_weights(replace(generated, geometry=wider), again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hepflows.applications.calorimeter.simulate import (
     Geant4Engine,
     Gun,
     Spread,
+    geant4,
     geant4_data,
     load_detector,
     particle_pdg,
@@ -125,3 +127,12 @@ def test_runs_are_bounded_and_do_not_depend_on_later_showers() -> None:
 
 def test_physics_by_particle() -> None:
     assert [default_physics(pdg) for pdg in (11, -11, 22, 211, 2212)] == ["em", "em", "em", "FTFP_BERT", "FTFP_BERT"]
+
+
+def test_variables_of_geant4_itself_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would win over the folder that the file names as its data."""
+    monkeypatch.setenv("G4LEDATA", "/nowhere")
+    monkeypatch.setenv("G4OTHER", "stays")
+    geant4._forget_other_data()
+    assert "G4LEDATA" not in os.environ
+    assert os.environ["G4OTHER"] == "stays"

@@ -155,3 +155,20 @@ def test_a_wrong_variable_and_a_closed_cache_are_told(tmp_path: Path, monkeypatc
     monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"GEANT4_DATA_DIR names .*none, which is no folder"):
         geant4_data([82])
+
+
+def test_other_official_data_are_another_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for name, text in (("a", "1"), ("b", "22")):
+        (tmp_path / name / FOLDERS[1]).mkdir(parents=True)
+        (tmp_path / name / FOLDERS[1] / "br82").write_text(text)
+        monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / name))
+        told.append(geant4_data([82]).description)
+    assert told[0].startswith(
+        "a, the folder that GEANT4_DATA_DIR named, used as it was (1 files, sha256 of their names and sizes "
+    )
+    assert told[0][1:] != told[1][1:]
+    (tmp_path / "c").mkdir()
+    monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / "c"))
+    with pytest.raises(ConfigError, match=r"which holds no G4EMLOW8.8: set it to a folder"):
+        geant4_data([82])
