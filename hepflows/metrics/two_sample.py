@@ -133,7 +133,8 @@ def _floor(p: Array, q: Array, n: float, m: float) -> tuple[float, float]:
     together = np.maximum(together[together > 0], 1.0)
     spread = (1.0 / n + 1.0 / m) / 4.0
     variance = 2.0 * float(np.sum(1.0 - 1.0 / together)) - 2.0
-    return spread * (len(together) - 1), spread * float(np.sqrt(max(variance, 0.0)))
+    # of one or two events worth the expansion is none: S is at most 1
+    return min(spread * (len(together) - 1), 1.0), min(spread * float(np.sqrt(max(variance, 0.0))), 1.0)
 
 
 def separation_of_counts(

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from hepflows.errors import DataError, ShapeError
-from hepflows.io.atomic import SteadyFile, replacing
+from hepflows.io.atomic import SteadyFile, check_target, replacing, uninterrupted
 
 
 def test_the_file_appears_only_when_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
@@ -139,3 +142,39 @@ def test_a_steady_file_that_works_holds_what_hdf5_wrote(tmp_path: Path) -> None:
     steady.close()
     with h5py.File(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["x"][:], values)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_the_end_of_what_must_not_be_interrupted(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[int] = []
+    before = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        with uninterrupted():
+            signal.raise_signal(number)
+            assert came == []
+        assert came == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_target_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    check_target(tmp_path / "a.hdf5")
+    assert not list(tmp_path.iterdir())
+    for path in (tmp_path / "none" / "a.hdf5", tmp_path):
+        with pytest.raises(DataError):
+            check_target(path)
+
+
+def test_a_batch_system_that_ends_a_command_leaves_no_half_file(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom hepflows import cli\nfrom hepflows.io.atomic import replacing\n"
+        "def work():\n"
+        "    with replacing(sys.argv[1]):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "cli.app = work\ncli._mount = lambda: None\ncli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())

@@ -117,3 +117,11 @@ def test_values_that_differ_by_round_off_get_one_bin_around_them() -> None:
         edges = quantile_edges(one, 20, log=log)
         assert (np.diff(edges) > 0).all()
         assert separation(one, one, edges=edges).value == 0
+
+
+def test_a_floor_is_a_separation() -> None:
+    """One event of weight and many of next to none: the expansion in counts has left its domain."""
+    values, weights = np.linspace(0, 1, 100), np.r_[1.0, np.full(99, 1e-9)]
+    found = separation(values, values, edges=np.linspace(0, 1, 21), weights=(weights, None))
+    assert 0 <= found.floor <= 1
+    assert 0 <= found.floor_std <= 1

@@ -128,6 +128,12 @@ class PointCloud(Layout):
     def check(self, path: str | os.PathLike[str], columns: Mapping[str, Any], first_row: int) -> None:
         """Check the numbers, and that every point lies in a layer, and unless it is projected in the middle of a cell."""
         super().check(path, columns, first_row)
+        pdg = np.asarray(columns.get("pdg", 0))
+        wrong = (pdg != np.round(pdg)) | (np.abs(pdg) >= 2.0**31)
+        if wrong.any():
+            number = pdg[wrong][0]
+            message = f"{os.fspath(path)}: a PDG number of a point cloud is an integer of 32 bits, not {number:g}: mend the column 'pdg'"
+            raise DataError(message)
         clouds = columns["showers"]
         counts = columns.get("num_points", clouds.lengths // self._width)
         wrong = clouds.lengths != self._width * counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -178,3 +179,11 @@ def test_empty_showers_and_single_points(tmp_path: Path) -> None:
     write_showers(tmp_path / "a.h5", showers, layout="pointcloud")
     assert_same(read_showers(tmp_path / "a.h5"), showers, ulp=1)
     assert showerdata.load(tmp_path / "a.h5").points.shape == (3, 1, 4)
+
+
+@pytest.mark.parametrize("number", [11.5, 3e9])
+def test_a_species_that_is_no_integer_of_32_bits_is_refused(number: float, tmp_path: Path) -> None:
+    showers = replace(fake_showers(RINGS, 3), columns={"pdg": np.array([22.0, number, 22.0])})
+    with pytest.raises(DataError, match=r"an integer of 32 bits, not .*: mend the column 'pdg'"):
+        write_showers(tmp_path / "a.hdf5", showers, layout="pointcloud")
+    assert not list(tmp_path.iterdir())
