@@ -23,7 +23,7 @@ def evaluate(
     samples: Annotated[
         list[str],
         typer.Argument(
-            help="Generated showers: files or runs' folders, up to six, each as PATH or NAME=PATH.", show_default=False
+            help="Generated showers: files or runs' folders, each as PATH or NAME=PATH.", show_default=False
         ),
     ],
     reference: Annotated[

@@ -75,7 +75,7 @@ def evaluate_files(
     }
     replaces, started = (out / "manifest.json").exists(), time.strftime("%Y-%m-%d %H:%M:%S %z")
     RunFolder.check(out, identity, overwrite=replaces)
-    check_target((out if out.is_dir() else out.parent) / "metrics.json" if out.parent.is_dir() else "metrics.json")
+    check_target(next(place for place in (out, *out.absolute().parents) if place.is_dir()) / "metrics.json")
     if len(tests) > 1:
         console.say(f"{len(tests)} classifiers, {repeats * (len(paths) + 1) + 1} trainings each: {', '.join(tests)}")
     found: dict[str, dict[str, Any]] = {}
@@ -101,9 +101,8 @@ def evaluate_files(
             floor = curves.pop("floor", roc["floor"])
             curves |= {name: roc["generated"], "floor": floor}
     context = published_context(dataset, found)
-    folder = RunFolder(
-        out, identity, overwrite=replaces
-    )  # only now: an evaluation that does not end leaves the former one
+    # only now: an evaluation that does not end leaves the former one
+    folder = RunFolder(out, identity, overwrite=replaces)
     folder.note(started=started)
     several = {"reference": true_name, "samples": found}
     folder.write_json("metrics.json", next(iter(found.values())) if len(found) == 1 else several)

@@ -9,9 +9,6 @@ from pathlib import Path
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
 
-MOST_SAMPLES = 6
-"""Samples beside the reference that fit one report."""
-
 
 def named_paths(texts: Sequence[str]) -> dict[str, str]:
     """Paths by the names under which a report shows them.
@@ -23,13 +20,13 @@ def named_paths(texts: Sequence[str]) -> dict[str, str]:
         texts: as on a command line.
 
     Raises:
-        ConfigError: none, too many, or two of one name.
+        ConfigError: none, or two of one name.
 
     >>> named_paths(["runs/a/generated.hdf5", "flow=b.hdf5"])
     {'a': 'runs/a/generated.hdf5', 'flow': 'b.hdf5'}
     """
-    if not 0 < len(texts) <= MOST_SAMPLES:
-        message = f"{len(texts)} samples cannot be judged together: give 1 to {MOST_SAMPLES}, and the reference as the last argument"
+    if not texts:
+        message = "there is nothing to judge: give one or several samples, and the reference as the last argument"
         raise ConfigError(message)
     pairs = [_named_path(text, alone=len(texts) == 1) for text in texts]
     twice = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
