@@ -69,6 +69,8 @@ def translate(
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
+        if _interrupted(error):
+            raise KeyboardInterrupt from None
         reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         message = (
             f"{type(module).__name__} cannot be translated to ONNX ({reason}): write its forward pass without "
@@ -76,6 +78,13 @@ def translate(
         )
         raise ExportError(message) from error
     return graph
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: torch takes it for a failure of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 class _Call(nn.Module):

@@ -145,6 +145,25 @@ def test_what_would_be_wrong_is_refused_and_leaves_no_file(module: nn.Module, wo
     assert not list(tmp_path.iterdir())
 
 
+def _stopped_by_hand(*_: object, **__: object) -> None:
+    """As torch leaves it: the interrupt is the context of an error of its own."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise AttributeError("module 'torch._dynamo' has no attribute 'exc'")  # noqa: B904
+    except AttributeError as error:
+        raise torch.onnx.OnnxExporterError("failed") from error
+
+
+def test_control_c_is_no_failure_of_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", _stopped_by_hand)
+    module = nn.Identity()
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(module, normal, tmp_path / "x.onnx", input_names=["x"], output_names=["y"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_continuous_flow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="fit a coupling flow to its samples"):
         export_onnx(
