@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from hepflows.applications.calorimeter.simulate.command import simulate
 from hepflows.errors import ConfigError
 from hepflows.launch import launched, use_threads
 from hepflows.options import Overwrite, Resume, Seed, Threads
+
+if TYPE_CHECKING:
+    from hepflows.applications.calorimeter.config import RunConfig
 
 app = typer.Typer(
     help="Calorimeter showers: generate them and let a classifier judge.",
@@ -78,11 +81,10 @@ def run(
     Example: `hepflows calorimeter run data/calorimeter/eplus.root --out runs/demo --preset demo`
     """
     from hepflows.applications.calorimeter import pipeline
-    from hepflows.applications.calorimeter.config import load_config
 
     use_threads(threads)
     with console.interruptible(out):
-        config = load_config(preset, _with_teacher(settings, teacher))
+        config = _config(preset, settings, teacher)
         options: dict[str, Any] = {"geometry": geometry, "resume": resume, "overwrite": overwrite, "memory_gb": memory}
         metrics = pipeline.run(inputs, out, config, seed, **options)
     _table(metrics)
@@ -112,11 +114,10 @@ def train(
     In 8 processes: `torchrun --standalone --nproc-per-node 8 -m hepflows.cli calorimeter train showers.hdf5 --out runs/eplus`
     """
     from hepflows.applications.calorimeter import pipeline
-    from hepflows.applications.calorimeter.config import load_config
     from hepflows.training import connect
 
     use_threads(threads)
-    config = load_config(preset, _with_teacher(settings, teacher))
+    config = _config(preset, settings, teacher)
     with connect() as world, console.interruptible(out):
         with world.together():
             showers, parts = pipeline.read_sample(inputs, out, config, seed, geometry=geometry, memory_gb=memory)
@@ -187,8 +188,16 @@ for command in (evaluate, timing, reweight, simulate, file_commands.convert, fil
     app.command()(command)
 
 
-def _with_teacher(settings: list[str] | None, teacher: Path | None) -> list[str]:
-    return [*(settings or []), *([] if teacher is None else [f"model.shower_flow.teacher={teacher}"])]
+def _config(preset: str, settings: list[str] | None, teacher: Path | None) -> RunConfig:
+    from hepflows.applications.calorimeter.config import load_config
+
+    if teacher is None:
+        return load_config(preset, settings)
+    kind = load_config(preset, settings).model.kind
+    if kind != "student":
+        message = f"--teacher {teacher}: is for a student, but the preset {preset} makes a {kind}; add --preset student"
+        raise ConfigError(message)
+    return load_config(preset, [*(settings or []), f"model.shower_flow.teacher={teacher}"])
 
 
 def _conditions(texts: list[str] | None) -> dict[str, float]:

@@ -56,9 +56,12 @@ def _(config: CouplingConfig, geometry: Geometry, extra: int, context_features: 
 
 @shower_flow.register
 def _(config: InductiveConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
-    widths = [layer.n_voxels for layer in geometry.layers]
+    widths = [*([extra] if extra else []), *(layer.n_voxels for layer in geometry.layers)]
+    if config.share and len(set(widths)) > 1:
+        message = f"blocks of {', '.join(map(str, sorted(set(widths))))} features cannot share one flow: set model.shower_flow.share=false"
+        raise ConfigError(message)
     return inductive_flow(
-        [extra, *widths] if extra else widths,
+        widths,
         context_features,
         window=config.window,
         share=config.share,

@@ -258,6 +258,17 @@ def test_files_that_are_there_are_kept(finished: Path, tmp_path: Path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
 
 
+def test_a_teacher_is_for_a_student(
+    finished: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert (
+        run(monkeypatch, "train", str(files), "--out", tmp_path / "a", "--preset", "full", "--teacher", finished) == 2
+    )
+    assert "is for a student, but the preset full makes a teacher; add --preset student" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_more_shards_than_blocks_are_no_failure(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

@@ -84,6 +84,13 @@ def test_layers_that_share_a_flow_are_trained_and_written_once(tmp_path: Path) -
     assert flows == {"0", "1"}  # of four layers
 
 
+def test_layers_of_different_cells_cannot_share_a_flow() -> None:
+    with pytest.raises(
+        ConfigError, match=r"blocks of 72, 144, 288 features cannot share one flow: set model.shower_flow.share=false"
+    ):
+        CaloFlow(preset="icaloflow")
+
+
 def test_patches_stay_inside_their_layer() -> None:
     assert layerwise_patches(RINGS, [8, 8, 8]) == [3, 8, 8, 4, 1]
     assert layerwise_patches(RINGS, [2, 20, 4]) == [2, 1, 20, 1]
