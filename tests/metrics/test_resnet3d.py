@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +64,28 @@ def test_its_first_weights_are_seeded_and_of_the_right_width() -> None:
     weights = one.blocks[7].second.weight.detach()  # 128 * 128 * 27 draws
     assert float(weights.std()) == pytest.approx(np.sqrt(2 / (128 * 27)), rel=0.01)
     assert abs(float(weights.mean())) < 5 * float(weights.std()) / np.sqrt(weights.numel())
+
+
+GRADIENTS = """
+import torch
+from hepflows.metrics.resnet3d import Convolution
+for image in ((6, 4, 3), (5, 4, 3), (3, 1, 1), (12, 9, 8)):
+    stem, exact = (Convolution(1, 32, 7, 2, torch.Generator().manual_seed(1)).to(kind) for kind in (torch.float32, torch.float64))
+    x = torch.rand(40, 1, *image, generator=torch.Generator().manual_seed(2))
+    slopes = torch.linspace(-1, 1, stem(x).numel()).reshape(stem(x).shape)
+    (wanted,) = torch.autograd.grad(exact(x.double()), exact.weight, slopes.double())
+    for _ in range(60):
+        y = stem(x)
+        _ = [torch.full((n,), 1e4) for n in (10, 100, 1000, 5000, 11_000, 20_000, 100_000, 300_000, 1_000_000) * 3]
+        (found,) = torch.autograd.grad(y, stem.weight, slopes)
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+"""
+
+
+def test_gradients_of_small_images_are_those_of_float64() -> None:
+    """In a process of its own, whose memory is full of large numbers: what reads beyond an image finds these, or crashes."""
+    done = subprocess.run([sys.executable, "-c", GRADIENTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_events_are_judged_one_by_one_after_the_training() -> None:
