@@ -123,6 +123,15 @@ class SplitConfig(Section):
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.3, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _some_are_left(self) -> SplitConfig:
+        if self.validation + self.test >= 1:
+            message = (
+                f"validation {self.validation:g} and test {self.test:g} leave nothing to train with: make them smaller"
+            )
+            raise ValueError(message)
+        return self
+
 
 class VerdictConfig(Section):
     """The classifier test: protocol and number of trainings."""

@@ -232,6 +232,7 @@ def test_a_condition_without_its_column_is_told() -> None:
     [
         ("model.conditions=[theta, theta]", "names one of them twice"),
         ("model.species=[22]", "not conditioned on pdg"),
+        ("split={validation: 0.5, test: 0.6}", "leave nothing to train with"),
         ("model.shower_flow.hidden=[0]", "greater than 0"),
     ],
 )
