@@ -159,7 +159,6 @@ def wrong(tmp_path: Path) -> Path:
         (["toy.hdf5", "few.hdf5", "--protocol", "best"], "'best'"),
         (["toy.hdf5", "few.hdf5", "--device", "abacus"], "--device abacus"),
         (["a=toy.hdf5", "a=few.hdf5", "toy.hdf5"], "two samples are called 'a'"),
-        ([*(f"{i}=toy.hdf5" for i in range(7)), "toy.hdf5"], "give 1 to 6"),
     ],
 )
 def test_mistakes_cost_one_sentence_and_no_folder(
