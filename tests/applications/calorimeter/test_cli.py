@@ -192,7 +192,7 @@ def test_evaluate_writes_metrics_and_protects_a_run(
             ["run", "{data}/eplus.root", "--out", "{tmp}/run", "--preset", "fast"],
             "choose one of caloinn, demo, full, icaloflow, paper",
         ),
-        (["run", "{data}/eplus.root", "--out", "{tmp}/run", "--set", "split.test=0.92"], "too few"),
+        (["run", "{data}/eplus.root", "--out", "{tmp}/run", "--set", "split.test=0.929"], "too few"),
         (["run", "{data}/eplus.root", "--out", "{tmp}/run", "--set", "verdict.protocol=best"], "best"),
         (["sample", "{tmp}", "-o", "{tmp}/a.root"], "no such file"),
         (["sample", "{tmp}", "-o", "{tmp}/a.txt"], "a.txt"),
