@@ -135,13 +135,10 @@ def keep(output: Path, inputs: list[Path], overwrite: bool) -> None:
     from hepflows.io.atomic import check_target
 
     output = output.expanduser()
-    if not output.exists():
-        check_target(output)
-        return
-    if any(output.samefile(path) for path in inputs):
+    if output.exists() and any(output.samefile(path) for path in inputs):
         message = f"{output}: is one of the files that are read; give the output another name"
         raise ConfigError(message)
-    if not overwrite:
+    if output.exists() and not overwrite:
         message = f"{output}: is there already; add --overwrite to replace it, or give another name"
         raise ConfigError(message)
     check_target(output)
