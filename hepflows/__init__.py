@@ -51,7 +51,6 @@ _ZOO = (
     "maf",
     "nice",
     "realnvp",
-    "student_of",
     "transformer_flow",
 )
 
@@ -64,6 +63,7 @@ _PUBLIC: dict[str, str] = {
     **dict.fromkeys(_ZOO, "hepflows.zoo"),
     **dict.fromkeys(("from_nflows", "to_nflows"), "hepflows.nflows_adapter"),
     **dict.fromkeys(_TRAINING, "hepflows.training"),
+    "student_of": "hepflows.student",
     "DeepSet": "hepflows.sets",
     "Flow": "hepflows.flow",
     **dict.fromkeys(("PosteriorConfig", "PosteriorEstimator"), "hepflows.posterior"),

@@ -41,7 +41,8 @@ class BlockDistillation(Taught):
         DomainError: their blocks do not correspond.
 
     Example:
-        >>> from hepflows.zoo import maf, student_of
+        >>> from hepflows.student import student_of
+        >>> from hepflows.zoo import maf
         >>> teacher = maf(2, seed=0)
         >>> objective = BlockDistillation(student_of(teacher, seed=1), teacher)
         >>> objective(torch.zeros(4, 2), generator=torch.Generator().manual_seed(0)).shape

@@ -41,7 +41,8 @@ class Distillation(Taught):
         DomainError: ``beta`` or a weight is out of range, or blocks do not correspond although they shall be compared.
 
     Example:
-        >>> from hepflows.zoo import maf, student_of
+        >>> from hepflows.student import student_of
+        >>> from hepflows.zoo import maf
         >>> teacher = maf(2, seed=0)
         >>> objective = Distillation(student_of(teacher, seed=1), teacher)
         >>> objective(torch.zeros(4, 2), generator=torch.Generator().manual_seed(0)).shape

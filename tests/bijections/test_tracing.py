@@ -10,7 +10,8 @@ from hepflows.bijections import Affine, Bijection, Chain, Coupling, Inverse, Inv
 from hepflows.errors import DomainError
 from hepflows.kernels import native
 from hepflows.made import MADE
-from hepflows.zoo import iaf, student_of
+from hepflows.student import student_of
+from hepflows.zoo import iaf
 from hepflows.zoo import maf as build_maf
 
 RATIONAL = UNIVARIATES["rational"]

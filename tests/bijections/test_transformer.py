@@ -12,8 +12,9 @@ from hepflows.bijections import TransformerAutoregressive
 from hepflows.bijections.implicit import evaluating
 from hepflows.errors import DomainError, ShapeError
 from hepflows.flow import Flow
+from hepflows.student import student_of
 from hepflows.transformer import CausalTransformer
-from hepflows.zoo import maf, student_of, transformer_flow
+from hepflows.zoo import maf, transformer_flow
 
 PATCHES = {"single features": [1, 1, 1, 1], "equal": [2, 2, 2], "unequal": [3, 1, 4, 2], "one patch": [3]}
 CONTEXT = 2

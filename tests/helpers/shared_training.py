@@ -17,6 +17,7 @@ from hepflows.bases import Gaussian
 from hepflows.bijections import BatchNorm, Chain
 from hepflows.errors import HepflowsError
 from hepflows.flow import Flow
+from hepflows.student import student_of
 from hepflows.training import (
     DiscFlow,
     Distillation,
@@ -29,7 +30,7 @@ from hepflows.training import (
     connect,
     fit,
 )
-from hepflows.zoo import maf, student_of
+from hepflows.zoo import maf
 
 N = 81  # batches of 16: the last has one event, and the second process none of it
 CONFIG = TrainingConfig(

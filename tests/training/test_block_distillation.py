@@ -13,9 +13,10 @@ from hepflows.bijections import Affine, RationalQuadraticSpline
 from hepflows.errors import ContextError, DomainError
 from hepflows.flow import Flow
 from hepflows.made import MADE
+from hepflows.student import student_of
 from hepflows.training import BlockDistillation, Distillation, MaximumLikelihood, TensorBatches, TrainingConfig, fit
 from hepflows.widening import widened
-from hepflows.zoo import coupling_flow, iaf, maf, student_of
+from hepflows.zoo import coupling_flow, iaf, maf
 
 
 def rng(seed: int = 0) -> torch.Generator:

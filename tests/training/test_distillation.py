@@ -14,8 +14,9 @@ from hepflows.errors import ContextError, DomainError, ShapeError
 from hepflows.flow import Flow
 from hepflows.made import MADE
 from hepflows.metrics import ClassifierProtocol, classifier_test
+from hepflows.student import student_of
 from hepflows.training import Distillation, MaximumLikelihood, TensorBatches, TrainingConfig, fit
-from hepflows.zoo import coupling_flow, iaf, maf, student_of
+from hepflows.zoo import coupling_flow, iaf, maf
 
 FAST = ClassifierProtocol(
     "fast", hidden=(64, 64), inputs="standard", epochs=10, batch_size=128, learning_rate=3e-3, select="loss"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from hepflows.errors import TrainingError
+from hepflows.student import student_of
 from hepflows.training import (
     DiscFlow,
     Distillation,
@@ -23,7 +24,7 @@ from hepflows.training import (
     fit,
 )
 from hepflows.training.averaging import WeightAverage
-from hepflows.zoo import maf, student_of
+from hepflows.zoo import maf
 
 
 def sample(n: int, seed: int) -> torch.Tensor:

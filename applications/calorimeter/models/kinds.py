@@ -22,8 +22,9 @@ from hepflows.applications.calorimeter.geometry import Geometry
 from hepflows.bijections import Affine, RationalQuadraticSpline
 from hepflows.errors import ConfigError
 from hepflows.flow import Flow
+from hepflows.student import student_of
 from hepflows.training.seeding import derive, generator
-from hepflows.zoo import coupling_flow, inductive_flow, maf, student_of, transformer_flow
+from hepflows.zoo import coupling_flow, inductive_flow, maf, transformer_flow
 
 
 @singledispatch
