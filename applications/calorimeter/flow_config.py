@@ -93,9 +93,9 @@ class TransformerConfig(SplineConfig):
     """Causal transformers over patches of voxels (TarFlow, arXiv:2412.06329).
 
     Attributes:
-        patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. What is left
-            at the end of a layer is a smaller patch: none crosses the border of a layer. In every other block a patch stands across those
-            rows of neighbours.
+        patch: how many voxels, next to each other in the order of their layer, make a patch; one number, or one a layer. At most the
+            square root of the voxels of the layer: in every other block a patch stands across those rows of neighbours, and two voxels
+            must not share both. What is left at the end of a layer is a smaller patch: none crosses the border of a layer.
         width: of a token, a multiple of ``heads``.
         layers: depth of each transformer.
         heads: of each attention.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
@@ -95,7 +96,7 @@ def follower(config: ShowerFlowConfig, teacher: Flow, seed: int) -> Flow:
 
 @shower_flow.register
 def _(config: TransformerConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
-    sizes = config.patch if isinstance(config.patch, list) else [config.patch] * geometry.n_layers
+    sizes = patch_sizes(geometry, config.patch)
     return transformer_flow(
         extra + geometry.n_voxels,
         context_features,
@@ -128,11 +129,17 @@ def layerwise_permutations(geometry: Geometry, extra: int, count: int, rng: torc
     return orders
 
 
-def layerwise_patches(geometry: Geometry, sizes: Sequence[int]) -> list[int]:
-    """How many voxels each patch has: in each layer its size of ``sizes``, and at its end what is left."""
+def patch_sizes(geometry: Geometry, patch: int | Sequence[int]) -> list[int]:
+    """Voxels a patch, for each layer: at most the square root of its voxels, so that rows and columns of patches share one voxel."""
+    sizes = [patch] * geometry.n_layers if isinstance(patch, int) else list(patch)
     if len(sizes) != geometry.n_layers:
         message = f"patch lists {len(sizes)} sizes and {geometry.name} has {geometry.n_layers} layers: give one a layer, or one number"
         raise ConfigError(message)
+    return [min(size, math.isqrt(layer.n_voxels)) for size, layer in zip(sizes, geometry.layers, strict=True)]
+
+
+def layerwise_patches(geometry: Geometry, sizes: Sequence[int]) -> list[int]:
+    """How many voxels each patch has: in each layer its size of ``sizes``, and at its end what is left."""
     return [
         min(size, layer.n_voxels - first)
         for layer, size in zip(geometry.layers, sizes, strict=True)
@@ -141,16 +148,16 @@ def layerwise_patches(geometry: Geometry, sizes: Sequence[int]) -> list[int]:
 
 
 def spreading_permutations(geometry: Geometry, extra: int, sizes: Sequence[int], count: int) -> list[list[int]]:
-    """To the last layer first, the first voxel of every patch before the second ones, and back in turn.
+    """All the other way round, in each layer the last voxels of the patches before those next to them, and back in turn.
 
-    A patch is a row of neighbours in one block and stands across those rows in the next: voxels that do not see each other in one are in
-    different patches of the other.
+    A patch is a row of neighbours in one block and stands across those rows in the next: of two voxels that do not see each other in one,
+    one sees the other in the next.
     """
     parts = [
         extra + part.start + torch.arange(part.stop - part.start).remainder(size).argsort(stable=True)
         for part, size in zip(geometry.slices, sizes, strict=True)
     ]
-    there = torch.cat([*parts[::-1], torch.arange(extra).flip(0)])
+    there = torch.cat([torch.arange(extra), *parts]).flip(0)
     return [(there if index % 2 == 0 else there.argsort()).tolist() for index in range(count)]
 
 

@@ -14,7 +14,7 @@ from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
-from hepflows.applications.calorimeter.models.kinds import layerwise_patches, spreading_permutations
+from hepflows.applications.calorimeter.models.kinds import layerwise_patches, patch_sizes, spreading_permutations
 from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError, DataError, DomainError
 
@@ -92,17 +92,24 @@ def test_layers_of_different_cells_cannot_share_a_flow() -> None:
 
 
 def test_patches_stay_inside_their_layer() -> None:
-    assert layerwise_patches(RINGS, [8, 8, 8]) == [3, 8, 8, 4, 1]
-    assert layerwise_patches(RINGS, [2, 20, 4]) == [2, 1, 20, 1]
-    assert layerwise_patches(CALOGAN, [12] * 3) == [12] * 42
+    assert patch_sizes(RINGS, 8) == [1, 4, 1]  # of 3, 20 and 1 voxels
+    assert patch_sizes(RINGS, [2, 3, 4]) == [1, 3, 1]
+    assert patch_sizes(CALOGAN, 24) == [16, 12, 8]
+    assert layerwise_patches(RINGS, [2, 3, 1]) == [2, 1, 3, 3, 3, 3, 3, 3, 2, 1]
+    assert layerwise_patches(CALOGAN, [12, 12, 8]) == [12] * 36 + [8] * 9
     with pytest.raises(ConfigError, match="patch lists 2 sizes and rings has 3 layers"):
-        layerwise_patches(RINGS, [2, 20])
+        patch_sizes(RINGS, [2, 20])
 
 
-@pytest.mark.parametrize(("geometry", "extra"), [(CALOGAN, 3), (RINGS, 0), (RINGS, 3)])
-@pytest.mark.parametrize("size", [3, 4, 8])
-def test_voxels_of_one_patch_are_in_different_ones_in_the_next_block(geometry: Geometry, extra: int, size: int) -> None:
-    sizes = [size] * geometry.n_layers
+ONE_LAYER = Geometry("one layer", (GridLayer((10, 10), (5.0, 5.0)),))
+
+
+@pytest.mark.parametrize(("geometry", "extra"), [(CALOGAN, 3), (RINGS, 0), (RINGS, 3), (ONE_LAYER, 0)])
+@pytest.mark.parametrize("size", [1, 3, 8, 24])
+def test_two_voxels_of_a_patch_are_in_different_ones_in_the_next_block(
+    geometry: Geometry, extra: int, size: int
+) -> None:
+    sizes = patch_sizes(geometry, size)
     there, back, again = (torch.tensor(o) for o in spreading_permutations(geometry, extra, sizes, 3))
     n = extra + geometry.n_voxels
     assert torch.equal(there[back], torch.arange(n))
@@ -113,10 +120,22 @@ def test_voxels_of_one_patch_are_in_different_ones_in_the_next_block(geometry: G
     layer = torch.repeat_interleave(torch.arange(len(cells)), cells)[there]
     for patch, own in zip(torch.split(before, patches[::-1]), torch.split(layer, patches[::-1]), strict=True):
         assert len(own.unique()) == 1
-        rows = (
-            int((layer == own[0]).sum()) // size
-        )  # full ones: as many voxels in a row of the next block are in different patches
-        assert patch.bincount().max() <= (1 + len(patch) // rows if rows else len(patch))
+        assert len(patch.unique()) == len(patch)
+    assert before[0] >= len(patches) - 2  # what came last comes first; a smaller patch has no voxel of the last column
+
+
+@pytest.mark.parametrize("geometry", [ONE_LAYER, RINGS])
+def test_a_transformer_ties_every_voxel_to_every_other(geometry: Geometry) -> None:
+    """Two voxels whose latents never depended on each other would be independent in what is generated."""
+    config = load_config("transformer", ["model.shower_flow.blocks=2", "model.shower_flow.width=8"]).model
+    flow = CaloFlow(config=config, geometry=geometry, seed=1).shower_flow
+    for parameter in flow.parameters():
+        parameter.data.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    context = torch.zeros(1, 1 + geometry.n_layers)
+    point = torch.linspace(-1, 1, geometry.n_voxels)[None]
+    jacobian = torch.autograd.functional.jacobian(lambda x: flow.bijection.forward(x, context)[0][0], point)[:, 0]
+    tied = jacobian != 0
+    assert (tied | tied.T).all()
 
 
 @pytest.mark.parametrize(
