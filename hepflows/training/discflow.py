@@ -161,4 +161,4 @@ class DiscFlow(Objective):
         labels = torch.cat([torch.ones_like(x[:, 0]), torch.zeros_like(x[:, 0])])
         both = None if weights is None else torch.cat([weights, weights])
         total = functional.binary_cross_entropy_with_logits(logits.squeeze(-1), labels, both, reduction="sum")
-        return total, len(labels) if both is None else both.sum()
+        return total, len(labels) if both is None else both.abs().sum()

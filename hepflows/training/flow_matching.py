@@ -12,7 +12,7 @@ from hepflows.training.objectives import Objective, Sums
 class FlowMatching(Objective):
     r"""Regress the velocity on straight paths from noise to data (arXiv:2210.02747, arXiv:2209.03003).
 
-    .. math:: L = \frac{\sum_i w_i \big\| v(x_t, t, c_i) - (x_i - z_i) \big\|^2}{\sum_i w_i}, \qquad x_t = (1 - t)\, z_i + t\, x_i,
+    .. math:: L = \frac{\sum_i w_i \big\| v(x_t, t, c_i) - (x_i - z_i) \big\|^2}{\sum_i |w_i|}, \qquad x_t = (1 - t)\, z_i + t\, x_i,
 
     with :math:`z_i` standard normal and :math:`t` uniform. Its minimum carries the standard normal onto the density of the data.
 
@@ -56,4 +56,4 @@ class FlowMatching(Objective):
         misses = (self.bijection.velocity(between, time, context) - (x - z)).square().sum(1)
         if weights is None:
             return misses.sum(), len(x)
-        return (weights * misses).sum(), weights.sum()
+        return (weights * misses).sum(), weights.abs().sum()

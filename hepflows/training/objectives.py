@@ -93,7 +93,10 @@ def as_objective(module: nn.Module) -> Objective:
 
 
 class MaximumLikelihood(Objective):
-    r"""Negative mean log-likelihood, :math:`-\sum_i w_i \log p(x_i | c_i) / \sum_i w_i`.
+    r"""Negative mean log-likelihood, :math:`-\sum_i w_i \log p(x_i | c_i) / \sum_i |w_i|`.
+
+    Events of negative weight count against the others. The sum of the sizes below is not zero in any batch, and its sign never turns the
+    gradient around.
 
     Args:
         flow: the flow that is fitted.
@@ -130,4 +133,4 @@ class MaximumLikelihood(Objective):
         log_prob = self.flow.log_prob(x, context)
         if weights is None:
             return -log_prob.sum(), log_prob.numel()
-        return -(weights * log_prob).sum(), weights.sum()
+        return -(weights * log_prob).sum(), weights.abs().sum()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hepflows.bijections import Affine
 from hepflows.errors import CheckpointError, DataError, TrainingError
 from hepflows.flow import Flow
 from hepflows.training import MaximumLikelihood, TensorBatches, TrainingConfig, fit
@@ -162,6 +163,24 @@ def test_event_weights() -> None:
     objective = MaximumLikelihood(flow)
     torch.testing.assert_close(objective(x, None, repeated), objective(doubled))
     assert not torch.isclose(objective(x, None, w), objective(x))
+
+
+def test_negative_weights_cancel_events_in_batches_of_any_sum() -> None:
+    """Two Gaussians, the second taken away again by negative weights: in every tenth batch these are the most."""
+    rng = torch.Generator().manual_seed(3)
+    x = torch.randn(6000, 1, generator=rng).double()
+    weight = torch.ones(6000, dtype=torch.float64)
+    x[2000:] = 3.0 + 0.5 * torch.randn(4000, 1, generator=rng)
+    weight[2000:] = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(2000)
+    batches = TensorBatches((x, torch.zeros(6000, 1, dtype=torch.float64), weight), 20)
+    signs = [w.sum().sign().item() for _, _, w in batches.epoch(torch.Generator().manual_seed(0))]
+    assert {-1.0, 0.0, 1.0} <= set(signs)
+    flow = maf(1, 1, univariate=Affine(), blocks=1, hidden=(4,), seed=0).double()
+    fit(MaximumLikelihood(flow), batches, batches, TrainingConfig(epochs=10, batch_size=20, learning_rate=1e-2), seed=1)
+    drawn = flow.sample(20_000, torch.zeros(1, dtype=torch.float64), generator=torch.Generator().manual_seed(1))
+    # 6,000 unit weights of which 2,000 remain: the error of the mean is sqrt(2000 + 4000 * (3**2 + 0.25)) / 2000 = 0.1
+    assert drawn.mean().item() == pytest.approx(0.0, abs=0.3)
+    assert drawn.std().item() == pytest.approx(1.0, abs=0.3)
 
 
 def test_schedules() -> None:
