@@ -26,7 +26,9 @@ class PreprocessConfig(Section):
         noise_mev: ``logit``: width of the uniform noise added to every voxel, in MeV.
         noise_share: ``logit``: more of it, as a share of the layer's energy.
         alpha: ``logit``: margin of the logit.
-        threshold_mev: voxels below it are set to zero in what is generated; ``log`` also treats them as zero in training.
+        threshold_mev: voxels below it are set to zero in what is generated; ``log`` also treats them as zero in training, and finds one
+            in the training set where null: 1 keV, less where that would empty more than 1 % of the filled voxels, and no less than any
+            of them holds.
         gap: ``log``: e-folds between the threshold and where the zeros are put, so that a flow that blurs them a little
             does not lift them above the threshold.
         tail: ``log``: zeros are spread over this many e-folds below the gap.
@@ -36,9 +38,16 @@ class PreprocessConfig(Section):
     noise_mev: float = Field(1e-3, gt=0)
     noise_share: float = Field(0.0, ge=0, lt=0.1)
     alpha: float = Field(1e-6, gt=0, lt=0.1)
-    threshold_mev: float = Field(0.01, gt=0)
+    threshold_mev: float | None = Field(0.01, gt=0)
     gap: float = Field(1.5, ge=0)
     tail: float = Field(2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _known_or_found(self) -> PreprocessConfig:
+        if self.kind == "logit" and self.threshold_mev is None:
+            message = "the kind logit finds no threshold by itself: give threshold_mev, or take the kind log"
+            raise ValueError(message)
+        return self
 
 
 class CaloFlowConfig(Section):

@@ -87,7 +87,7 @@ class ShowerSampler(nn.Module):
             "model": f"CaloFlow {model.config.kind}",
             "units": units | {name: COLUMNS[name] for name in model.conditions.names},
             "energy_range_gev": [float(energies.min()), float(energies.max())],
-            "threshold_mev": model.config.preprocess.threshold_mev,
+            "threshold_mev": float(model.preprocess.threshold),
             "species": model.conditions.species,
             "geometry": model.geometry.describe(),
             "config": model.config.model_dump(),

@@ -10,7 +10,8 @@ voxels of each layer, given its energy. On the way back the voxels of a layer ar
 - `LogitPreprocess` is that of CaloFlow (arXiv:2106.05285): uniform noise on every voxel, voxels as fractions of
   the layer energy, logit with a margin alpha.
 - `LogPreprocess` takes the logarithm of the voxel energy itself. Empty voxels are spread below a threshold, so that
-  "empty" is a bump of its own beside the spectrum and stands at the same place whatever the layer holds.
+  "empty" is a bump of its own beside the spectrum and stands at the same place whatever the layer holds. The threshold follows
+  the training set where none is given.
 
 All energies here are in MeV, in float64; the flow converts.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,9 @@ from hepflows.applications.calorimeter.config import PreprocessConfig
 from hepflows.applications.calorimeter.geometry import Geometry
 
 TEN_GEV, HUNDRED_GEV = 1e4, 1e5  # MeV
+KEV = 1e-3  # MeV
+EMPTIED = 0.01
+"""A threshold that follows the training set takes at most so many of the filled voxels for empty."""
 MARGIN = 1.1
 """A voxel may hold so many times what it held at most in the training set (``log`` kind)."""
 
@@ -68,11 +73,13 @@ class Preprocess(nn.Module):
     """What the two kinds share: contexts, ratios of layer energies, the rescaling.
 
     Attributes:
+        threshold: below it a voxel is empty, in MeV.
         max_response: largest (sum of the layers)/(incident energy) that can be generated.
         energy_mean, energy_std: standardise the targets of the energy flow.
         voxel_mean, voxel_std: standardise the targets of the shower flow.
     """
 
+    threshold: Tensor
     max_response: Tensor
     energy_mean: Tensor
     energy_std: Tensor
@@ -83,11 +90,17 @@ class Preprocess(nn.Module):
         super().__init__()
         self.geometry, self.config = geometry, config
         double = torch.float64
+        given = KEV if config.threshold_mev is None else config.threshold_mev
+        self.register_buffer("threshold", torch.tensor(given, dtype=double))
         self.register_buffer("max_response", torch.ones((), dtype=double))
         self.register_buffer("energy_mean", torch.zeros(geometry.n_layers, dtype=double))
         self.register_buffer("energy_std", torch.ones(geometry.n_layers, dtype=double))
         self.register_buffer("voxel_mean", torch.zeros(geometry.n_voxels, dtype=double))
         self.register_buffer("voxel_std", torch.ones(geometry.n_voxels, dtype=double))
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        state.setdefault(f"{prefix}threshold", self.threshold)  # older files have it in their configuration alone
+        super()._load_from_state_dict(state, prefix, *others)
 
     def fit(self, chunks: Chunks, generator: torch.Generator, orders: Tensor | None = None) -> None:
         """Learn the range of the response and, for the ``log`` kind, means, spreads and largest values of the voxels.
@@ -173,11 +186,15 @@ class LogitPreprocess(Preprocess):
         alpha = self.config.alpha
         share = (torch.sigmoid(target) - alpha) / (1 - 2 * alpha)
         voxels = self.rescale(share.abs(), layers)
-        return torch.where(voxels < self.config.threshold_mev, 0.0, voxels)
+        return torch.where(voxels < self.threshold, 0.0, voxels)
 
 
 class LogPreprocess(Preprocess):
-    """Logarithms of the voxel energies, with the empty ones spread below a threshold."""
+    """Logarithms of the voxel energies, with the empty ones spread below a threshold.
+
+    Attributes:
+        largest_voxel, largest_share: what each voxel may hold at most, in MeV and as a share of its layer.
+    """
 
     largest_voxel: Tensor
     largest_share: Tensor
@@ -189,6 +206,8 @@ class LogPreprocess(Preprocess):
 
     def fit(self, chunks: Chunks, generator: torch.Generator, orders: Tensor | None = None) -> None:
         super().fit(chunks, generator, orders)
+        if self.config.threshold_mev is None:
+            self.threshold.fill_(threshold_of(voxels for voxels, _ in chunks()))
         energies, targets = Moments(), Moments()
         self.largest_voxel.zero_()
         self.largest_share.zero_()
@@ -209,8 +228,8 @@ class LogPreprocess(Preprocess):
 
     def _fill(self, energies: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.rand(energies.shape, generator=generator, dtype=energies.dtype)
-        below = self.config.threshold_mev * torch.exp(-self.config.gap - self.config.tail * noise)
-        return torch.where(energies < self.config.threshold_mev, below, energies)
+        below = self.threshold * torch.exp(-self.config.gap - self.config.tail * noise)
+        return torch.where(energies < self.threshold, below, energies)
 
     def dequantise(self, voxels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return self._fill(voxels, generator), self._fill(sum_layers(voxels, self.geometry), generator)
@@ -219,12 +238,40 @@ class LogPreprocess(Preprocess):
         return (torch.log(voxels) - self.voxel_mean) / self.voxel_std
 
     def voxels(self, target: Tensor, layers: Tensor) -> Tensor:
-        threshold = self.config.threshold_mev
         # the exponential turns the tail of a flow into a far larger deposit than a rarely hit voxel ever holds
         largest = torch.minimum(self.largest_voxel, self.largest_share * spread_layers(layers, self.geometry))
         voxels = torch.exp(target * self.voxel_std + self.voxel_mean).minimum(largest)
-        voxels = torch.where(voxels < threshold, 0.0, voxels)
-        return self.rescale(voxels, torch.where(layers < threshold, 0.0, layers))
+        layers = torch.where(layers < self.threshold, 0.0, layers)
+        # twice: what a layer with too much in its voxels loses by the rescaling may fall below; the second one only adds to what is left
+        return self._emptied(self._emptied(voxels, layers), layers)
+
+    def _emptied(self, voxels: Tensor, layers: Tensor) -> Tensor:
+        """Empty what is below the threshold, but not the brightest voxel of a layer, and rescale."""
+        brightest = torch.stack([voxels[:, part].amax(1) for part in self.geometry.slices], 1)
+        cut = spread_layers(torch.minimum(brightest, self.threshold), self.geometry)
+        return self.rescale(torch.where(voxels < cut, 0.0, voxels), layers)
+
+
+def threshold_of(samples: Iterable[Tensor]) -> float:
+    """A threshold for showers, in MeV: 1 keV, but less where more than 1 % of the filled voxels would be empty, and no less than any holds.
+
+    >>> threshold_of([torch.tensor([[0.0, 2e-8, 5.0]], dtype=torch.float64)])
+    2e-08
+    >>> threshold_of([torch.tensor([[0.0, 0.015, 5.0]], dtype=torch.float64)])
+    0.015
+    """
+    decades, filled, smallest = torch.zeros(2000, dtype=torch.float64), 0, math.inf
+    for voxels in samples:
+        held = voxels[voxels > 0]
+        filled += held.numel()
+        if held.numel():
+            smallest = min(smallest, float(held.min()))
+            below = torch.log10(held[held < KEV].double())
+            decades += torch.histc(below, 2000, -20 + math.log10(KEV), math.log10(KEV))
+    if not filled:
+        return KEV
+    taken = int((decades.cumsum(0) <= EMPTIED * filled).sum())  # bins of a hundredth of a decade
+    return max(smallest, KEV * 10 ** ((taken - 2000) / 100))
 
 
 def build_preprocess(geometry: Geometry, config: PreprocessConfig) -> Preprocess:

@@ -44,14 +44,48 @@ def test_preprocessing_there_and_back(kind: str) -> None:
     preprocess.fit(lambda: [(voxels, incident)], rng)
     noisy, layers = preprocess.dequantise(voxels, rng)
     assert (noisy > 0).all()
-    assert (noisy - voxels).abs().max() <= max(preprocess.config.threshold_mev, preprocess.config.noise_mev)
+    assert (noisy - voxels).abs().max() <= max(float(preprocess.threshold), preprocess.config.noise_mev)
     back = preprocess.layer_energies(preprocess.energy_target(layers, incident), incident)
     torch.testing.assert_close(back, layers, rtol=1e-5, atol=1e-6)
     target = preprocess.voxel_target(noisy, layers)
     assert torch.isfinite(target).all()
     restored = preprocess.voxels(target, layers)
     torch.testing.assert_close(restored, voxels, rtol=2e-5, atol=0.02)
-    assert torch.equal(restored == 0, voxels < preprocess.config.threshold_mev)
+    assert torch.equal(restored == 0, voxels < preprocess.threshold)
+
+
+def found(voxels: torch.Tensor) -> float:
+    preprocess = build_preprocess(TOY, PreprocessConfig(kind="log", threshold_mev=None))
+    preprocess.fit(lambda: [(voxels, voxels.sum(1) + 1)], torch.Generator().manual_seed(0))
+    return float(preprocess.threshold)
+
+
+def test_a_threshold_follows_the_showers() -> None:
+    """1 keV in a calorimeter of MeV; in one of keV the energy below which 1 % of the filled voxels lie; the cut that the data have."""
+    rng = torch.Generator().manual_seed(1)
+    voxels = torch.empty(4000, 12, dtype=torch.float64).exponential_(generator=rng)
+    voxels[torch.rand(voxels.shape, generator=rng) < 0.3] = 0.0
+    assert found(voxels + 0.0) == pytest.approx(1e-3)  # 0.1 % lie below
+    for unit in (1e-3, 1e-9):
+        held = unit * voxels[voxels > 0]
+        assert (held < found(unit * voxels)).double().mean().item() == pytest.approx(0.01, rel=0.05)
+    cut = torch.where(voxels < 0.015, 0.0, voxels)
+    assert found(cut) == cut[cut > 0].min()
+    assert found(torch.zeros(10, 12).double()) == pytest.approx(1e-3)
+
+
+def test_a_layer_keeps_its_energy_and_no_voxel_below_the_threshold() -> None:
+    rng = torch.Generator().manual_seed(2)
+    preprocess = build_preprocess(TOY, PreprocessConfig(kind="log", threshold_mev=0.01))
+    layers = 10 ** (4 * torch.rand(2000, TOY.n_layers, generator=rng).double() - 3)  # 1 keV to 10 MeV
+    drawn = torch.randn(2000, TOY.n_voxels, generator=rng).double() * 2 - 6
+    voxels = preprocess.voxels(drawn, layers)
+    expected = torch.where(layers < 0.01, 0.0, layers)
+    torch.testing.assert_close(torch.stack([voxels[:, part].sum(1) for part in TOY.slices], 1), expected)
+    capped = drawn.exp() > torch.cat(
+        [layers[:, i : i + 1].expand(-1, 6) for i in range(2)], 1
+    )  # equal ones stay together
+    assert ((voxels == 0) | (voxels >= 0.01 * (1 - 1e-12)) | capped).all()
 
 
 @pytest.mark.parametrize("kind", ["log", "logit"])
