@@ -17,6 +17,9 @@ from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.calorimeter"
 
+Condition = Literal["pdg", "theta", "phi", "x", "y"]
+"""Columns of showers that a model can be conditioned on."""
+
 
 class PreprocessConfig(Section):
     """How energies become numbers that a flow learns well; see `hepflows.applications.calorimeter.models.preprocess`.
@@ -69,7 +72,7 @@ class CaloFlowConfig(Section):
     precision: Literal["float32", "float64"] = "float32"
     preprocess: PreprocessConfig = PreprocessConfig()
     orient: bool = False
-    conditions: list[Literal["pdg", "theta", "phi", "x", "y"]] = Field([])
+    conditions: list[Condition] = Field([])
     species: list[int] = Field([])
     joint: bool = False
     energy_flow: FlowConfig = FlowConfig()

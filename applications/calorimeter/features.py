@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from hepflows.applications.calorimeter.challenge import high_level_features, low_level_features
 from hepflows.applications.calorimeter.geometry import Geometry
+from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.observables import observables
+from hepflows.applications.calorimeter.shared_conditions import encoded
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import ConfigError
 from hepflows.metrics.samples import permute_within
@@ -23,7 +26,9 @@ _SHARE = 1e-5  # added before the logarithm of a voxel's share of its layer
 _PER_GROUP = 25  # showers of similar energy among which voxels are permuted
 
 
-def classifier_features(showers: Showers, which: Which = "voxels") -> NDArray[np.float32]:
+def classifier_features(
+    showers: Showers, which: Which = "voxels", conditions: Conditions | None = None
+) -> NDArray[np.float32]:
     r"""Features of each shower, (n, d) in float32.
 
     ``voxels``: the input of CaloFlow (arXiv:2106.05285), for CaloGAN's cells d = 508: the voxels :math:`v` in units of
@@ -43,9 +48,11 @@ def classifier_features(showers: Showers, which: Which = "voxels") -> NDArray[np
     Args:
         showers: n showers.
         which: one of these.
+        conditions: of the particles besides their energy, which are seen as well; from `shared_conditions`.
 
     Raises:
         ConfigError: another name.
+        DataError: showers without these conditions.
 
     >>> classifier_features(Showers(np.array([10.0]), np.ones((1, 504)), np.zeros((1, 3)))).shape
     (1, 508)
@@ -62,10 +69,12 @@ def classifier_features(showers: Showers, which: Which = "voxels") -> NDArray[np
         columns = [_incident(showers), _observed(showers)]
     if which == "both":
         columns = [_log_shares(showers), *columns]
+    if conditions is not None:
+        columns.append(encoded(showers, conditions))
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
-def feature_scale(geometry: Geometry, which: Which) -> Array | None:
+def feature_scale(geometry: Geometry, which: Which, conditions: Conditions | None = None) -> Array | None:
     """Factors for the scaled inputs of a classifier, or None.
 
     For ``both`` all voxels together weigh as much as one observable, 1 / sqrt(n_voxels) each: several hundred noisy
@@ -75,7 +84,7 @@ def feature_scale(geometry: Geometry, which: Which) -> Array | None:
         return None
     empty = Showers(np.ones(1), np.zeros((1, geometry.n_voxels)), np.zeros((1, geometry.n_layers)), geometry)
     width = classifier_features(empty, "both").shape[1]
-    scale = np.ones(width)
+    scale = np.ones(width + (0 if conditions is None else conditions.width))
     scale[: geometry.n_voxels] = geometry.n_voxels**-0.5
     return scale
 
@@ -88,7 +97,7 @@ def permuted_showers(showers: Showers, rng: np.random.Generator) -> Showers:
     groups = np.empty(len(showers), dtype=np.int64)
     groups[np.argsort(showers.energies, kind="stable")] = np.arange(len(showers)) // _PER_GROUP
     voxels = permute_within(showers.voxels, groups, rng)
-    return Showers(showers.energies, voxels, showers.overflow, showers.geometry)
+    return replace(showers, voxels=voxels)
 
 
 def _incident(showers: Showers) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from hepflows.applications.calorimeter.features import (
     permuted_showers,
 )
 from hepflows.applications.calorimeter.observables import OBSERVABLES, observables, weighted_counts
+from hepflows.applications.calorimeter.shared_conditions import shared_conditions
 from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.metrics import classifier
@@ -76,6 +77,8 @@ def classifier_test(
 
     Weights of the showers enter training, selection and scores; the power check takes all showers alike.
 
+    What the particles differ in besides their energy (species, direction, place) is seen as well, where all samples carry it.
+
     The power check permutes each voxel of the reference among showers of similar energy and computes all features anew.
 
     Args:
@@ -105,31 +108,36 @@ def classifier_test(
         reference = reference_left
     rules = named(protocol)
     which = features or features_of(rules)
+    conditions = shared_conditions(generated, reference, floor_reference)
+
+    def seen(showers: Showers) -> NDArray[np.float32]:
+        return classifier_features(showers, which, conditions)
+
+    right, wrong = _power_pair(reference, floor_reference, seed)
     return classifier.classifier_test(
-        classifier_features(generated, which),
-        classifier_features(reference, which),
+        seen(generated),
+        seen(reference),
         protocol=rules,
         repeats=repeats,
         seed=seed,
         floor=floor,
-        floor_reference=None if floor_reference is None else classifier_features(floor_reference, which),
+        floor_reference=None if floor_reference is None else seen(floor_reference),
         generated_weights=weights_of(generated),
         reference_weights=weights_of(reference),
-        power_pair=_power_pair(reference, floor_reference, which, seed),
-        scale=feature_scale(reference.geometry, which) if rules.inputs != "raw" else None,
+        power_pair=(seen(right), seen(wrong)),
+        scale=feature_scale(reference.geometry, which, conditions) if rules.inputs != "raw" else None,
         device=device,
         measured=measured,
         progress=progress,
     )
 
 
-def _power_pair(reference: Showers, others: Showers | None, which: Which, seed: int) -> tuple[Any, Any]:
-    """Features of true showers and of permuted ones, which are other showers."""
+def _power_pair(reference: Showers, others: Showers | None, seed: int) -> tuple[Showers, Showers]:
+    """True showers and permuted ones, which are other showers."""
     if others is None:
         first, second = two_halves(len(reference), seed)
         reference, others = reference[first], reference[second]
-    wrong = permuted_showers(reference, numpy_generator(seed, "permuted showers"))
-    return classifier_features(others, which), classifier_features(wrong, which)
+    return others, permuted_showers(reference, numpy_generator(seed, "permuted showers"))
 
 
 def share_out(generated: Showers, reference: Showers, seed: int = 0) -> tuple[Showers, Showers, int]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from hepflows.applications.calorimeter.features import Which, classifier_features, feature_scale
 from hepflows.applications.calorimeter.geometry import Geometry
+from hepflows.applications.calorimeter.models.conditions import Conditions
+from hepflows.applications.calorimeter.shared_conditions import shared_conditions
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.errors import DataError
 from hepflows.metrics import Reweighter, Reweighting, unweight
@@ -32,8 +34,9 @@ def reweight(
 
     .. math:: w(v, E_\mathrm{inc}) \to \frac{p_\mathrm{reference}(v, E_\mathrm{inc})}{p_\mathrm{generated}(v, E_\mathrm{inc})}
 
-    from the voxels as shares of their layers and the observables. The incident energy is among them: where the two spectra
-    differ, the weights bring them together as well. Showers that have weights already keep them as a factor.
+    from the voxels as shares of their layers and the observables. The incident energy is among them, and what else the particles differ
+    in (species, direction, place) where both samples carry it: where the two spectra differ, the weights bring them together as well.
+    Showers that have weights already keep them as a factor.
 
     Args:
         generated: n showers of a model.
@@ -53,18 +56,20 @@ def reweight(
     if generated.geometry != reference.geometry:
         message = f"the showers are of geometry {generated.geometry.name} and {reference.geometry.name}: weights need the same cells"
         raise DataError(message)
+    conditions = shared_conditions(generated, reference)
     found = reweight_features(
-        classifier_features(generated, FEATURES),
-        classifier_features(reference, FEATURES),
+        classifier_features(generated, FEATURES, conditions),
+        classifier_features(reference, FEATURES, conditions),
         folds=folds,
         clip=clip,
         seed=seed,
         generated_weights=generated.weights,
         reference_weights=reference.weights,
-        scale=feature_scale(generated.geometry, FEATURES),
+        scale=feature_scale(generated.geometry, FEATURES, conditions),
         progress=progress,
     )
-    learnt = replace(found.reweighter, about={"geometry": generated.geometry.describe()})
+    about = {"geometry": generated.geometry.describe(), "conditions": conditions and conditions.describe()}
+    learnt = replace(found.reweighter, about=about)
     return with_weights(generated, found.weights), replace(found, reweighter=learnt)
 
 
@@ -72,13 +77,16 @@ def apply_weights(generated: Showers, reweighter: Reweighter) -> Showers:
     """The showers with the weights that a `Reweighter` gives, times those that they have.
 
     Raises:
-        DataError: it learnt from other cells.
+        DataError: it learnt from other cells, or the showers lack what it learnt from.
     """
     learnt = reweighter.about.get("geometry")
     if learnt is not None and Geometry.from_description(learnt) != generated.geometry:
         message = f"the weights were learnt in other cells, of {learnt['name']!r}, than {generated.geometry.name!r}: learn them anew"
         raise DataError(message)
-    return with_weights(generated, generated.weights * reweighter.weights(classifier_features(generated, FEATURES)))
+    described = reweighter.about.get("conditions")
+    conditions = None if described is None else Conditions.from_description(described)
+    features = classifier_features(generated, FEATURES, conditions)
+    return with_weights(generated, generated.weights * reweighter.weights(features))
 
 
 def with_weights(showers: Showers, weights: np.ndarray) -> Showers:

@@ -38,7 +38,7 @@ def load_sample(
     """
     parts = iterate_showers(inputs, dtype=np.float32, geometry=geometry)
     if "pdg" in conditions:
-        parts = map(_of_known_species, parts)
+        parts = map(of_known_species, parts)
     return gathered(parts, folder=folder, memory_gb=memory_gb)
 
 
@@ -54,7 +54,8 @@ def megabytes(memory_gb: float) -> int:
     return int(min(1e3 * memory_gb, 1e12))
 
 
-def _of_known_species(showers: Showers) -> Showers:
+def of_known_species(showers: Showers) -> Showers:
+    """The showers with the column ``pdg``, where they have none and their attribute ``particle`` names one species."""
     numbers = re.findall(r"PDG (-?\d+)", showers.attributes.get("particle", ""))
     if "pdg" in showers.columns or len(numbers) != 1:
         return showers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +50,20 @@ class Conditions(nn.Module):
         self.width = plain + (len(species) if "pdg" in names else 0)
         self.register_buffer("mean", torch.zeros(plain, dtype=torch.float64))
         self.register_buffer("std", torch.ones(plain, dtype=torch.float64))
+
+    def describe(self) -> dict[str, Any]:
+        """All of it, for the header of a file."""
+        return {
+            "names": self.names, "species": self.species, "mean": self.mean.tolist(), "std": self.std.tolist(),
+        }  # fmt: skip
+
+    @classmethod
+    def from_description(cls, values: Mapping[str, Any]) -> Conditions:
+        """Undo `describe`."""
+        conditions = cls(values["names"], values["species"])
+        for name in ("mean", "std"):
+            getattr(conditions, name).copy_(torch.tensor(values[name], dtype=torch.float64))
+        return conditions
 
     def fit(self, columns: Mapping[str, np.ndarray]) -> None:
         """Standardise by the columns of a training set."""

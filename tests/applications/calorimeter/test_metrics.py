@@ -15,6 +15,7 @@ from hepflows.applications.calorimeter.features import classifier_features, feat
 from hepflows.applications.calorimeter.geometry import CALOGAN
 from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separations, share_out
 from hepflows.applications.calorimeter.report_text import summary
+from hepflows.applications.calorimeter.shared_conditions import shared_conditions
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import PROTOCOLS
 
@@ -78,6 +79,36 @@ def test_features_are_finite_for_any_shower_and_geometry(which: str) -> None:
         assert set(scale[12:]) == {1.0}
     else:
         assert scale is None
+
+
+def two_species(n: int, seed: int, *, swapped: bool = False) -> Showers:
+    """Photons begin late, positrons early; swapped, each has the label of the other."""
+    showers, rng = toy_showers(n, seed), np.random.default_rng(seed)
+    pdg = rng.choice([22.0, -11.0], n)
+    voxels = np.where((pdg == 22.0)[:, None], showers.voxels[:, ::-1], showers.voxels)
+    return replace(showers, voxels=voxels, columns={"pdg": np.where(swapped, 11.0 - pdg, pdg)})
+
+
+def test_particles_with_the_labels_of_others_are_seen() -> None:
+    truth = two_species(1000, 1)
+    options = {"protocol": QUICK, "repeats": 2, "floor": False, "seed": 1}
+    right, wrong = two_species(1000, 2), two_species(1000, 2, swapped=True)
+    assert abs(classifier_test(right, truth, **options).test.auc - 0.5) < 0.1
+    assert classifier_test(wrong, truth, **options).test.auc > 0.9
+    blind = [replace(one, columns={}) for one in (wrong, truth)]
+    assert abs(classifier_test(*blind, **options).test.auc - 0.5) < 0.1
+
+
+def test_conditions_that_are_not_shared_or_never_vary_are_not_seen() -> None:
+    mixed, plain = two_species(10, 1), toy_showers(10, 2)
+    photons = mixed[mixed.columns["pdg"] == 22.0]
+    assert shared_conditions(mixed, plain) is None
+    assert shared_conditions(photons, photons) is None
+    told = replace(plain, attributes={"particle": "gamma (PDG 22)"})
+    found = shared_conditions(mixed, told)
+    assert found is not None
+    assert found.species == [-11, 22]
+    assert classifier_features(told, "both", found).shape == (10, classifier_features(told, "both").shape[1] + 2)
 
 
 def test_unknown_features_are_refused() -> None:

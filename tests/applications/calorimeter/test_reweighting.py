@@ -48,6 +48,25 @@ def share(showers: Showers) -> np.ndarray:
     return np.asarray(showers.layer_energies[:, 0] / showers.layer_energies.sum(1))
 
 
+def test_weights_know_species_apart_and_are_remembered_with_them(tmp_path: Path) -> None:
+    """Half of the generated labels are wrong: those showers weigh little, whose voxels are as good as any."""
+    species = np.random.default_rng(3).choice([22.0, -11.0], 3000)
+    truth, generated = toy_showers(3000, 5), toy_showers(3000, 6)
+    mirrored = [np.where((species == 22.0)[:, None], one.voxels[:, ::-1], one.voxels) for one in (truth, generated)]
+    swapped = np.arange(3000) % 2 == 0
+    truth = replace(truth, voxels=mirrored[0], columns={"pdg": species})
+    wrong_labels = np.where(swapped, 11.0 - species, species)
+    generated = replace(generated, voxels=mirrored[1], columns={"pdg": wrong_labels})
+    weighted, found = reweight(generated, truth, folds=2, seed=2)
+    assert weighted.weights[swapped].mean() < 0.2 * weighted.weights[~swapped].mean()
+    found.reweighter.save(tmp_path / "weights.safetensors")
+    again = Reweighter.load(tmp_path / "weights.safetensors")
+    later = apply_weights(generated, again).weights
+    assert later[swapped].mean() < 0.2 * later[~swapped].mean()
+    with pytest.raises(DataError, match="have no 'pdg'"):
+        apply_weights(replace(generated, columns={}), again)
+
+
 def test_weights_undo_a_known_bias() -> None:
     generated, truth = wrong(3000, 1), toy_showers(3000, 5)
     weighted, found = reweight(generated, truth, folds=3, seed=2)
