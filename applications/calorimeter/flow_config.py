@@ -79,13 +79,14 @@ class InductiveConfig(FlowConfig):
 
     Attributes:
         window: how many layers before it a layer sees.
-        share: whether all layers but the first have one flow in common; their cells must then be as many.
+        share: whether all layers but the first have one flow in common, and all with ``joint``, where the layer energies stand first;
+            the layers must then have as many cells each. Where null they share if they have.
         coupling: couplings instead of masked autoregressive flows: sampling is faster then.
     """
 
     kind: Literal["inductive"] = "inductive"
     window: int = Field(1, ge=1)
-    share: bool = False
+    share: bool | None = None
     coupling: bool = False
 
 
