@@ -95,21 +95,22 @@ class Incident(nn.Module):
         self,
         showers: int | np.ndarray,
         columns: Mapping[str, np.ndarray | float] | None = None,
-        spread: Spread | None = None,
+        spread: Spread | str | None = None,
     ) -> Asked:
         """What a user asks for, checked.
 
         Raises:
-            DomainError: no showers, energies that are not positive, energies in both ways, or columns that do not fit.
+            DomainError: no showers, energies that are not positive, energies in both ways or none, or columns that do not fit.
+            ConfigError: a text that is no spread.
         """
-        n = showers if isinstance(showers, int) else len(showers)
-        if spread is not None and (not isinstance(showers, int) or spread.bounds[0] <= 0):
+        n, energies = _listed(showers)
+        spread = _spread(spread)
+        if spread is not None and (energies is not None or spread.bounds[0] <= 0):
             message = f"energies {spread} must be positive, in GeV, and stand beside a number of showers, not beside a list of energies"
             raise DomainError(message)
         if n < 1:
             message = f"the number of showers must be at least 1, got {n}"
             raise DomainError(message)
-        energies = None if isinstance(showers, int) else np.asarray(showers, dtype=np.float64)
         if energies is None and spread is None and not self.quantiles.any():
             message = (
                 "the model has not been trained and knows no incident energies: fit it first, or say which energies"
@@ -130,6 +131,27 @@ class Incident(nn.Module):
                 )
                 raise DomainError(message)
         return Asked(self, n, energies, spread, known)
+
+
+def _listed(showers: int | np.ndarray) -> tuple[int, np.ndarray | None]:
+    """How many showers, and their energies where these are listed."""
+    if isinstance(showers, int | np.integer):
+        return int(showers), None
+    if np.ndim(showers) == 0:
+        message = f"give how many showers as a whole number, or their energies in GeV as a list, but not {showers!r}"
+        raise DomainError(message)
+    return len(showers), np.asarray(showers, dtype=np.float64)
+
+
+def _spread(energies: Spread | str | None) -> Spread | None:
+    """The spread of energies that a text means."""
+    if isinstance(energies, str):
+        return Spread.parse(energies, "energies")
+    if energies is not None and not isinstance(energies, Spread):
+        kind = type(energies).__name__
+        message = f"energies must be a text such as '50' or '1:100', or a Spread, but not of type {kind}: a list goes first, sample(list)"
+        raise DomainError(message)
+    return energies
 
 
 def _quantiles(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -89,6 +89,22 @@ def test_a_student_has_the_permutations_of_its_teacher_whatever_its_seed(preset:
     assert torch.equal(*drawn)
 
 
+def test_a_teacher_can_learn_on() -> None:
+    """And a student learns from what its teacher was."""
+    short = [*SMALL, "model.shower_flow.training.epochs=1", "model.energy_flow.training.epochs=1"]
+    teacher = CaloFlow(config=load_config("demo", short).model, geometry=TOY, seed=1)
+    teacher.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    one, other = (student_of(teacher, "model.shower_flow.training.epochs=1") for _ in range(2))
+    one.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    before = [parameter.detach().clone() for parameter in teacher.shower_flow.parameters()]
+    teacher.fit(toy_showers(200), toy_showers(100, 1), seed=2)
+    after = teacher.shower_flow.parameters()
+    assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    other.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
 def test_what_is_not_a_student_or_not_a_teacher(teacher: CaloFlow) -> None:
     with pytest.raises(ConfigError, match="a student needs its teacher"):
         CaloFlow("student")
