@@ -16,7 +16,7 @@ from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import follower, masked, shower_flow
-from hepflows.applications.calorimeter.models.learning import labelled, objective, shown
+from hepflows.applications.calorimeter.models.learning import densities, labelled, objective, shown
 from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
 from hepflows.applications.calorimeter.models.provenance import provenance
@@ -263,10 +263,13 @@ class CaloFlow(nn.Module):
 
     @torch.no_grad()
     def log_prob(self, showers: Showers, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """Log densities of the flows, (n,) each, in the space of their targets, with noise from ``seed``."""
+        """Log densities of the flows, (n,) each, in memory for 1,000 showers.
+
+        They are densities of the targets, which the preprocessing makes and the training set standardises: they do not compare models of
+        different preprocessing. The noise comes from ``seed`` and goes by position, so that showers in another order have another.
+        """
         sample, rng = TrainingSet.of(showers, self.geometry, self.conditions), generator(seed, "log_prob")
-        batch = sample.voxels, sample.incident, sample.conditions
-        return {name: flow.log_prob(*prepare(batch, rng)).double().numpy() for name, flow, prepare in self._stages}
+        return {name: densities(flow, prepare, sample.blocks(BLOCK), rng) for name, flow, prepare in self._stages}
 
     def save(self, path: Path | str) -> None:
         """Write weights and configuration to one safetensors file."""
