@@ -151,17 +151,23 @@ def inductive_flow(
         widths: features of each block.
         context_features: width of the context, zero for none.
         window: how many blocks before it a block sees.
-        share: whether all blocks but the first have one flow in common, for which they must be of one width.
+        share: whether all blocks but the first have one flow in common, for which these must be of one width.
         coupling: coupling flows instead of masked autoregressive ones.
         base: density of the latents, a standard normal where not given.
         seed: draws the initial weights.
         options: those of `maf` or `coupling_flow`, for each of the flows.
+
+    Raises:
+        ShapeError: blocks of different widths shall share a flow.
 
     Example:
         >>> flow = inductive_flow([2, 4, 3], context_features=1, blocks=2)
         >>> flow.log_prob(torch.zeros(5, 9), torch.zeros(5, 1)).shape
         torch.Size([5])
     """
+    if share and len(set(widths[1:])) > 1:
+        message = f"blocks that share a flow must be of one width, got {list(widths[1:])}: make them equal, or set share=False"
+        raise ShapeError(message)
     recipe = coupling_flow if coupling else maf
     steps: list[Bijection] = []
     for block, width in enumerate(widths):

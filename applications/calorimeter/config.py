@@ -12,7 +12,7 @@ from hepflows.applications.calorimeter.flow_config import (
     StudentConfig,
     TeacherConfig,
 )
-from hepflows.errors import ConfigError
+from hepflows.errors import ConfigError, DomainError
 from hepflows.training.presets import Section, read_preset, validated
 
 PACKAGE = "hepflows.applications.calorimeter"
@@ -174,3 +174,30 @@ def load_config(preset: str = "demo", settings: list[str] | None = None) -> RunC
     sections = "the sections model, split and verdict"
     values = read_preset(PACKAGE, preset, settings, example="model.shower_flow.blocks=4", sections=sections)
     return validated(RunConfig, values, f"preset {preset}")
+
+
+def model_config(
+    kind: str | None = None, preset: str | None = None, config: CaloFlowConfig | None = None
+) -> CaloFlowConfig:
+    """The model section that a kind, a preset or a configuration stands for; the configuration goes before the preset.
+
+    Raises:
+        DomainError: no such kind, or the configuration is of another one.
+        ConfigError: what is given is not the model section, or there is no such preset.
+
+    >>> model_config("coupling").kind
+    'coupling'
+    """
+    if kind is not None and kind not in KINDS:
+        message = f"there is no CaloFlow of kind {kind!r}: choose one of {', '.join(KINDS)}"
+        raise DomainError(message)
+    if config is not None and not isinstance(config, CaloFlowConfig):
+        message = (
+            f"config is the model section of a configuration, got {type(config).__name__}: give load_config(...).model"
+        )
+        raise ConfigError(message)
+    config = config or load_config(preset or PRESET_OF[kind or "teacher"]).model
+    if kind is not None and kind != config.kind:
+        message = f"there is no CaloFlow of kind {kind!r} in this configuration: use kind={config.kind!r}"
+        raise DomainError(message)
+    return config

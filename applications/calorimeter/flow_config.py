@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from hepflows.training.config import Count, TrainingConfig
 from hepflows.training.presets import Section
@@ -37,7 +37,7 @@ class SplineConfig(Section):
         blocks: number of bijections.
         bins: bins of the rational-quadratic splines.
         bound: the splines act on [-bound, bound].
-        minimum: smallest width, height and derivative of a spline bin.
+        minimum: smallest width, height and derivative of a spline bin, below ``1 / bins``.
         dropout: in the hidden layers, in training.
         discriminator: weighs the likelihood where given, see `DiscriminatorConfig`.
         training: epochs, optimiser and schedule.
@@ -50,6 +50,15 @@ class SplineConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     discriminator: DiscriminatorConfig | None = None
     training: TrainingConfig = TrainingConfig()
+
+    @field_validator("minimum")
+    @classmethod
+    def _so_that_all_bins_fit(cls, value: float, info: ValidationInfo) -> float:
+        bins = info.data.get("bins")  # not there where it is itself wrong
+        if bins is not None and value * bins >= 1:
+            message = f"must be below 1/bins = {1 / bins:.3g}"
+            raise ValueError(message)
+        return value
 
 
 class FlowConfig(SplineConfig):
@@ -79,13 +88,14 @@ class InductiveConfig(FlowConfig):
 
     Attributes:
         window: how many layers before it a layer sees.
-        share: whether all layers but the first have one flow in common; their cells must then be as many.
+        share: whether all layers but the first have one flow in common, and all with ``joint``, where the layer energies stand first;
+            the layers must then have as many cells each. Where null they share if they have.
         coupling: couplings instead of masked autoregressive flows: sampling is faster then.
     """
 
     kind: Literal["inductive"] = "inductive"
     window: int = Field(1, ge=1)
-    share: bool = False
+    share: bool | None = None
     coupling: bool = False
 
 

@@ -34,11 +34,11 @@ def read_sample(
 
     Raises:
         DataError: too few showers, no column that the model is conditioned on, or weights that cannot be learned from.
+        ConfigError: a student without its teacher.
     """
-    showers = load_sample(
-        inputs, folder=out, memory_gb=memory_gb, geometry=geometry, conditions=config.model.conditions
-    )
-    missing = [name for name in config.model.conditions if name not in showers.columns]
+    conditions = conditions_of(config.model)
+    showers = load_sample(inputs, folder=out, memory_gb=memory_gb, geometry=geometry, conditions=conditions)
+    missing = [name for name in conditions if name not in showers.columns]
     if missing:
         message = f"{file_names(inputs)}: the model is to be conditioned on {missing[0]!r}, but there is no such column: give files with it"
         raise DataError(message)
@@ -122,6 +122,14 @@ def teacher_of(model: CaloFlowConfig) -> Path | None:
         message = f"{where}; train a model of kind teacher, and give its folder with --teacher"
         raise ConfigError(message)
     return path
+
+
+def conditions_of(model: CaloFlowConfig) -> list[str]:
+    """The columns that a model is conditioned on; a student has those of its teacher."""
+    from hepflows.applications.calorimeter.models.caloflow import CaloFlow
+
+    path = teacher_of(model)
+    return list(model.conditions if path is None else CaloFlow.load(path).config.conditions)
 
 
 def with_species(model: CaloFlowConfig, showers: Showers) -> CaloFlowConfig:

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hepflows.bijections.base import Bijection
 from hepflows.errors import ContextError, ShapeError
@@ -28,7 +29,7 @@ class Inductive(Bijection):
         window: how many blocks before it a block sees, ``w``.
 
     Raises:
-        ShapeError: no bijection, a window below one, or a shared bijection after blocks of different widths.
+        ShapeError: no bijection, or a window below one.
         ContextError: a bijection that takes another context.
 
     Example:
@@ -91,14 +92,14 @@ class Inductive(Bijection):
 
     def _given(self, block: int, blocks: Sequence[Tensor], context: Tensor | None, rows: Tensor) -> Tensor | None:
         """What the bijection of ``rows`` is conditioned on: the context, the blocks before, the nearest first, and its place."""
-        before = blocks[max(0, block - self.window) : block][::-1]
-        parts = [*([] if context is None else [context]), *before]
+        before = list(blocks[max(0, block - self.window) : block][::-1])
         if self.shared[block]:
-            missing = self.window - len(before)
-            parts.append(rows.new_zeros(rows.shape[0], missing * self.widths[block]))
+            slot = max(self.widths)
+            before = [one if one.shape[1] == slot else functional.pad(one, (0, slot - one.shape[1])) for one in before]
             place = rows.new_zeros(rows.shape[0], len(self.widths))
             place[:, block] = 1.0
-            parts.append(place)
+            before += [rows.new_zeros(rows.shape[0], (self.window - len(before)) * slot), place]
+        parts = [*([] if context is None else [context]), *before]
         return torch.cat(parts, 1) if parts else None
 
 
@@ -110,17 +111,13 @@ def context_width(widths: Sequence[int], block: int, context_features: int, wind
         block: which one.
         context_features: width of the context of the whole.
         window: how many blocks before it a block sees.
-        shared: whether its bijection stands at several places: it always sees ``window`` blocks, zeros where there is none, and
-            one number a block that tells its place.
+        shared: whether its bijection stands at several places: it always sees ``window`` blocks of the width of the widest, zeros
+            where there is none or less, and one number a block that tells its place.
 
     Example:
         >>> context_width([3, 3, 3, 3], block=1, context_features=2, shared=True)
         9
     """
-    before = widths[max(0, block - window) : block]
-    if not shared:
-        return context_features + sum(before)
-    if any(width != widths[block] for width in before):
-        message = f"block {block} shares its bijection and needs blocks of its own {widths[block]} features before it, got {before}"
-        raise ShapeError(message)
-    return context_features + window * widths[block] + len(widths)
+    if shared:
+        return context_features + window * max(widths) + len(widths)
+    return context_features + sum(widths[max(0, block - window) : block])

@@ -25,7 +25,7 @@ from hepflows.training.checkpoint import (
 )
 from hepflows.training.config import TrainingConfig
 from hepflows.training.distributed import World
-from hepflows.training.objectives import Sums, as_objective
+from hepflows.training.objectives import Sums, as_objective, learnt_parameters
 from hepflows.training.seeding import generator, seeded_dropout
 
 Progress = Callable[[int, int, str], None]
@@ -89,7 +89,8 @@ def fit(
         world: the processes that share the work, of `hepflows.training.connect`; this one alone where not given.
 
     Raises:
-        TrainingError: the loss is not finite, or the data hold values that the flow cannot take, in any process; or one was lost.
+        TrainingError: all parameters are frozen; the loss is not finite, or the data hold values that the flow cannot take, in any
+            process; or one was lost.
         CheckpointError: the checkpoint belongs to another training.
     """
     world = World() if world is None else world
@@ -125,12 +126,7 @@ class _Trainer:
         self.history = History(keep=config.keep)
         self.best: dict[str, Tensor] = copy.deepcopy(module.state_dict())
         auxiliary = self.objective.auxiliary_parameters()
-        apart = {id(parameter) for parameter in auxiliary}
-        learnt = {
-            name: parameter
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad and id(parameter) not in apart
-        }
+        learnt = learnt_parameters(module, apart=auxiliary)
         self.parameters = list(learnt.values())
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hepflows.errors import TrainingError
 from hepflows.flow import Flow
 
 Sums = tuple[Tensor, Tensor | int]
@@ -90,6 +92,21 @@ class _Plain(Objective):
 def as_objective(module: nn.Module) -> Objective:
     """An objective as it is; another module as the loss that it returns."""
     return module if isinstance(module, Objective) else _Plain(module)
+
+
+def learnt_parameters(module: nn.Module, *, apart: Iterable[nn.Parameter]) -> dict[str, nn.Parameter]:
+    """The parameters of an objective that are not frozen, by name, but for those with an optimiser of their own.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    other = {id(parameter) for parameter in apart}
+    named = module.named_parameters()
+    learnt = {name: one for name, one in named if one.requires_grad and id(one) not in other}
+    if not learnt:
+        message = "no parameter is to be learnt: all are frozen, as distillation leaves its teacher; requires_grad_(True) thaws them"
+        raise TrainingError(message)
+    return learnt
 
 
 class MaximumLikelihood(Objective):

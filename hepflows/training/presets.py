@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -74,7 +75,7 @@ def read_preset(
             if not isinstance(section, dict):
                 message = f"--set {setting}: {parent} is a value, not a section"
                 raise ConfigError(message)
-        section[name] = yaml.safe_load(text)
+        section[name] = _value(text, setting)
     return values
 
 
@@ -101,8 +102,40 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
         wrong = first["msg"].removeprefix("Value error, ")
         # a whole section says nothing of what is wrong with it
         got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        if first["type"] == "extra_forbidden":
+            wrong, got = _foreign(str(first["loc"][-1]), _settings(model, first["loc"][:-1])), ""
         message = f"{where}: {_field(first['loc'], values)}: {wrong}{got}"
         raise ConfigError(message) from None
+
+
+def _foreign(name: str, known: list[str]) -> str:
+    """What is wrong with a name that a section does not know."""
+    close = get_close_matches(name, known, 1, cutoff=0.7)
+    remedy = f"perhaps {close[0]} is meant" if close else "give one of these"
+    return f"is none of {', '.join(known)}: {remedy}"
+
+
+def _settings(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The names that the section at a place of a configuration takes, sorted."""
+    sections = [model]
+    for part in place:
+        inside = [
+            one
+            for section in sections
+            if part in section.model_fields
+            for one in _models(section.model_fields[str(part)].annotation)
+        ]
+        # pydantic names the kind of a section as if it were a level of its own
+        of_kind = [one for one in sections if any(field.default == part for field in one.model_fields.values())]
+        sections = inside or of_kind or sections
+    return sorted({name for section in sections for name in section.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The sections in the type of a field, such as ``A | B | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _field(place: tuple[int | str, ...], values: Any) -> str:
@@ -114,6 +147,15 @@ def _field(place: tuple[int | str, ...], values: Any) -> str:
         parts.append(str(part))
         values = values.get(part) if isinstance(values, dict) else None
     return ".".join(parts)
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # a date that there is not is a ValueError
+        problem = getattr(error, "problem", None) or str(error)
+        message = f"--set {setting}: {text} is no value in YAML ({problem}): mend it, or put it in quotation marks"
+        raise ConfigError(message) from None
 
 
 def _merged(values: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

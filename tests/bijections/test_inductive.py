@@ -12,21 +12,27 @@ from hepflows.zoo import inductive_flow, maf
 WIDTHS = [2, 3, 1, 2]
 
 
-def sees(window: int) -> torch.Tensor:
+def sees(window: int, widths: list[int], *, share: bool) -> torch.Tensor:
     """(blocks, blocks) whether the latents of the first depend on the data of the second."""
-    flow = inductive_flow(WIDTHS, 1, window=window, blocks=2, hidden=(16,), seed=3).double()
+    flow = inductive_flow(widths, 1, window=window, share=share, blocks=2, hidden=(16,), seed=3).double()
     for parameter in flow.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
-    x, context = torch.randn(1, 8, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    x = torch.randn(1, sum(widths), dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    context = torch.ones(1, 1, dtype=torch.float64)
+    back = flow.bijection.inverse(flow.bijection(x, context)[0], context)[0]
+    torch.testing.assert_close(back, x, atol=1e-4, rtol=0)  # the splines are steep
     jacobian = torch.autograd.functional.jacobian(lambda x: flow.bijection(x, context)[0][0], x)[:, 0]
-    blocks = [block.split(WIDTHS, 1) for block in jacobian.split(WIDTHS, 0)]
+    blocks = [block.split(widths, 1) for block in jacobian.split(widths, 0)]
     return torch.tensor([[bool((part != 0).any()) for part in row] for row in blocks])
 
 
+@pytest.mark.parametrize(
+    ("widths", "share"), [(WIDTHS, False), ([2, 2, 2, 2], True), ([1, 3, 3, 3], True), ([4, 2, 2, 2], True)]
+)
 @pytest.mark.parametrize("window", [1, 2, 3])
-def test_a_block_sees_itself_and_the_window_before_it(window: int) -> None:
+def test_a_block_sees_itself_and_the_window_before_it(window: int, widths: list[int], share: bool) -> None:
     distance = torch.arange(4)[:, None] - torch.arange(4)
-    assert torch.equal(sees(window), (distance >= 0) & (distance <= window))
+    assert torch.equal(sees(window, widths, share=share), (distance >= 0) & (distance <= window))
 
 
 def test_the_density_is_the_product_of_the_steps() -> None:
@@ -62,5 +68,5 @@ def test_bijections_that_do_not_fit_are_refused() -> None:
         Inductive([maf(2, 1).bijection, maf(2, 2).bijection], 1)
     with pytest.raises(ShapeError, match="at least one bijection and window >= 1"):
         Inductive([], 1)
-    with pytest.raises(ShapeError, match="blocks of its own 3 features before it"):
-        inductive_flow([2, 3, 3], share=True)
+    with pytest.raises(ShapeError, match=r"must be of one width, got \[3, 4\]: make them equal, or set share=False"):
+        inductive_flow([3, 3, 4], share=True)

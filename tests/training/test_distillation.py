@@ -10,7 +10,7 @@ import torch
 from differences import assert_gradients
 
 from hepflows.bijections import Affine, Chain, Inverse, Permutation, Standardize
-from hepflows.errors import ContextError, DomainError, ShapeError
+from hepflows.errors import ContextError, DomainError, ShapeError, TrainingError
 from hepflows.flow import Flow
 from hepflows.made import MADE
 from hepflows.metrics import ClassifierProtocol, classifier_test
@@ -123,6 +123,15 @@ def test_the_teacher_follows_the_objective() -> None:
     objective = Distillation(student_of(teacher, seed=0), teacher).double()
     assert next(teacher.parameters()).dtype == torch.float64
     assert objective(torch.zeros(3, 2), generator=rng()).dtype == torch.float64
+
+
+def test_a_frozen_flow_learns_nothing() -> None:
+    teacher = maf(2, seed=0)
+    Distillation(student_of(teacher, seed=1), teacher)
+    data, config = TensorBatches((torch.zeros(4, 2),), 4), TrainingConfig(epochs=1)
+    with pytest.raises(TrainingError, match=r"all are frozen, .*; requires_grad_\(True\) thaws them"):
+        fit(MaximumLikelihood(teacher), data, data, config, seed=0)
+    fit(MaximumLikelihood(teacher.requires_grad_(True)), data, data, config, seed=0)
 
 
 def test_noise_has_the_contexts_that_it_is_given() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from hepflows import __version__
-from hepflows.applications.calorimeter.config import PRESET_OF, CaloFlowConfig, load_config
+from hepflows.applications.calorimeter.config import CaloFlowConfig, model_config
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import follower, masked, shower_flow
-from hepflows.applications.calorimeter.models.learning import labelled, objective, shown
+from hepflows.applications.calorimeter.models.learning import densities, labelled, objective, shown
 from hepflows.applications.calorimeter.models.noise import part_of, shower_noise
 from hepflows.applications.calorimeter.models.preprocess import build_preprocess
 from hepflows.applications.calorimeter.models.provenance import provenance
@@ -24,7 +25,7 @@ from hepflows.applications.calorimeter.models.targets import Targets
 from hepflows.applications.calorimeter.models.training_set import MEV, TrainingSet, counted
 from hepflows.applications.calorimeter.showers import Showers
 from hepflows.applications.calorimeter.spread import Spread
-from hepflows.errors import CheckpointError, DomainError
+from hepflows.errors import CheckpointError
 from hepflows.flow import Flow
 from hepflows.training import History, World, fit
 from hepflows.training.batches import Transform
@@ -62,11 +63,11 @@ class CaloFlow(nn.Module):
         preset: ``demo``, ``paper``, ... or the path of a YAML file; that of the kind where not given. Ignored where ``config`` is.
         config: the model section of a configuration.
         geometry: the calorimeter; that of the teacher where there is one.
-        teacher: of a student, which has its Flow I and its preprocessing. It is frozen.
+        teacher: of a student, which has its Flow I and its preprocessing, and learns from a copy of its Flow II.
         seed: draws initial weights and permutations.
 
     Raises:
-        DomainError, ConfigError: the configuration is of another kind, a student is without a teacher, or a teacher is none.
+        DomainError, ConfigError: no such kind or the configuration is of another, a student is without a teacher, or a teacher is none.
 
     Example:
         >>> showers = read_showers("data/calorimeter/eplus.hdf5")  # doctest: +SKIP
@@ -88,10 +89,7 @@ class CaloFlow(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        config = config or load_config(preset or PRESET_OF[kind or "teacher"]).model
-        if kind is not None and kind != config.kind:
-            message = f"there is no CaloFlow of kind {kind!r} in this configuration: use kind={config.kind!r}"
-            raise DomainError(message)
+        config = model_config(kind, preset, config)
         if teacher is not None:
             config, geometry = config.taught_by(teacher.config), teacher.geometry
         self.config: CaloFlowConfig = config
@@ -112,7 +110,8 @@ class CaloFlow(nn.Module):
         self.targets = Targets(self.preprocess, getattr(torch, config.precision))
         for _, flow, _ in self._stages:
             flow.to(self.targets.dtype)
-        self.__dict__["taught_by"] = teacher and teacher.shower_flow  # no submodule: it is not part of the student
+        # no submodule: it is not part of the student; a copy, since who is learnt from is frozen
+        self.__dict__["taught_by"] = teacher and copy.deepcopy(teacher.shower_flow)
         if teacher is not None:
             for name, part in teacher.named_children():
                 if name != "shower_flow":
@@ -222,8 +221,7 @@ class CaloFlow(nn.Module):
             showers, seed, energies, columns, progress: as of `sample`.
             shard: (i, n): of n shards, counted from 0, generate the i-th; all shards together are the sample of one call.
         """
-        spread = Spread.parse(energies, "energies") if isinstance(energies, str) else energies
-        given = self.incident.asked(showers, columns, spread)
+        given = self.incident.asked(showers, columns, energies)
         origin = provenance(self.attributes, given, self.config.kind, seed)
         first, last = part_of(len(given), shard, BLOCK)
         for start in range(first, last, BLOCK):
@@ -265,10 +263,13 @@ class CaloFlow(nn.Module):
 
     @torch.no_grad()
     def log_prob(self, showers: Showers, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """Log densities of the flows, (n,) each, in the space of their targets, with noise from ``seed``."""
+        """Log densities of the flows, (n,) each, in memory for 1,000 showers.
+
+        They are densities of the targets, which the preprocessing makes and the training set standardises: they do not compare models of
+        different preprocessing. The noise comes from ``seed`` and goes by position, so that showers in another order have another.
+        """
         sample, rng = TrainingSet.of(showers, self.geometry, self.conditions), generator(seed, "log_prob")
-        batch = sample.voxels, sample.incident, sample.conditions
-        return {name: flow.log_prob(*prepare(batch, rng)).double().numpy() for name, flow, prepare in self._stages}
+        return {name: densities(flow, prepare, sample.blocks(BLOCK), rng) for name, flow, prepare in self._stages}
 
     def save(self, path: Path | str) -> None:
         """Write weights and configuration to one safetensors file."""

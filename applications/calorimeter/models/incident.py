@@ -23,20 +23,24 @@ _FEW = 100
 class Incident(nn.Module):
     """The incident particles of a training set, to draw from.
 
-    Without conditions energies follow the quantiles of the training set; with conditions energy and conditions are drawn
-    together, from 5,000 of its particles.
+    Without conditions energies follow the quantiles of the training set, or its list of at most 100 different energies, each with
+    its share; with conditions energy and conditions are drawn together, from 5,000 of its particles.
 
     Args:
         names: the columns that a model is conditioned on.
     """
 
     quantiles: Tensor
+    values: Tensor
+    ends: Tensor
     particles: Tensor
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = list(names)
         self.register_buffer("quantiles", torch.zeros(_QUANTILES, dtype=torch.float64))
+        self.register_buffer("values", torch.zeros(_FEW, dtype=torch.float64))
+        self.register_buffer("ends", torch.zeros(_FEW, dtype=torch.float64))
         rows = _PARTICLES if self.names else 0
         self.register_buffer("particles", torch.zeros(rows, 1 + len(self.names), dtype=torch.float64))
 
@@ -44,6 +48,8 @@ class Incident(nn.Module):
         """Take note of the particles of a training set; showers with weights count by them."""
         energies, weights = showers.energies[rows], showers.weights[rows]
         self.quantiles.copy_(torch.as_tensor(_quantiles(energies, weights)))
+        for buffer, numbers in zip((self.values, self.ends), _listed(energies, weights), strict=True):
+            buffer.copy_(torch.as_tensor(numbers))
         if self.names:
             table = np.stack([energies, *(showers.columns[name][rows] for name in self.names)], 1)
             ends = np.cumsum(weights.clip(min=0.0))  # what weighs less than nothing is not drawn
@@ -56,10 +62,10 @@ class Incident(nn.Module):
         if self.names:
             drawn = self.particles[self._rows(position, species)]
             return drawn[:, 0], {name: drawn[:, place].numpy() for place, name in enumerate(self.names, 1)}
+        if self.ends[-1] > 0:
+            return self.values[torch.searchsorted(self.ends, position, right=True)], {}
         position = position * (_QUANTILES - 1)
         low = position.floor().long()
-        if len(torch.unique(self.quantiles)) <= _FEW:
-            return self.quantiles[low], {}
         fraction = position - low
         return self.quantiles[low] * (1 - fraction) + self.quantiles[low + 1] * fraction, {}
 
@@ -95,21 +101,22 @@ class Incident(nn.Module):
         self,
         showers: int | np.ndarray,
         columns: Mapping[str, np.ndarray | float] | None = None,
-        spread: Spread | None = None,
+        spread: Spread | str | None = None,
     ) -> Asked:
         """What a user asks for, checked.
 
         Raises:
-            DomainError: no showers, energies that are not positive, energies in both ways, or columns that do not fit.
+            DomainError: no showers, energies that are not positive, energies in both ways or none, or columns that do not fit.
+            ConfigError: a text that is no spread.
         """
-        n = showers if isinstance(showers, int) else len(showers)
-        if spread is not None and (not isinstance(showers, int) or spread.bounds[0] <= 0):
+        n, energies = _asked_for(showers)
+        spread = _spread(spread)
+        if spread is not None and (energies is not None or spread.bounds[0] <= 0):
             message = f"energies {spread} must be positive, in GeV, and stand beside a number of showers, not beside a list of energies"
             raise DomainError(message)
         if n < 1:
             message = f"the number of showers must be at least 1, got {n}"
             raise DomainError(message)
-        energies = None if isinstance(showers, int) else np.asarray(showers, dtype=np.float64)
         if energies is None and spread is None and not self.quantiles.any():
             message = (
                 "the model has not been trained and knows no incident energies: fit it first, or say which energies"
@@ -132,13 +139,41 @@ class Incident(nn.Module):
         return Asked(self, n, energies, spread, known)
 
 
+def _asked_for(showers: int | np.ndarray) -> tuple[int, np.ndarray | None]:
+    """How many showers, and their energies where these are listed."""
+    if isinstance(showers, int | np.integer):
+        return int(showers), None
+    if np.ndim(showers) == 0:
+        message = f"give how many showers as a whole number, or their energies in GeV as a list, but not {showers!r}"
+        raise DomainError(message)
+    return len(showers), np.asarray(showers, dtype=np.float64)
+
+
+def _spread(energies: Spread | str | None) -> Spread | None:
+    """The spread of energies that a text means."""
+    if isinstance(energies, str):
+        return Spread.parse(energies, "energies")
+    if energies is not None and not isinstance(energies, Spread):
+        kind = type(energies).__name__
+        message = f"energies must be a text such as '50' or '1:100', or a Spread, but not of type {kind}: a list goes first, sample(list)"
+        raise DomainError(message)
+    return energies
+
+
+def _listed(energies: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Few different energies and where their cumulative shares end, the last one repeated to fill 100; zeros where there are more."""
+    values, index = np.unique(energies, return_inverse=True)
+    if len(values) > _FEW:
+        return np.zeros(_FEW), np.zeros(_FEW)
+    shares = np.bincount(index, weights).clip(min=0.0)  # what weighs less than nothing is not drawn
+    ends, missing = np.cumsum(shares), (0, _FEW - len(values))
+    return np.pad(values, missing, mode="edge"), np.pad(ends / ends[-1], missing, mode="edge")
+
+
 def _quantiles(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
     order = np.argsort(energies)
     energies, weights = energies[order], weights[order]
     wanted, shares = np.linspace(0, 1, _QUANTILES), weights / weights.sum()
-    if len(np.unique(energies)) <= _FEW:
-        places = np.searchsorted(np.cumsum(shares), wanted - 1e-12)
-        return energies[np.minimum(places, len(energies) - 1)]
     found = np.interp(wanted, np.cumsum(shares) - 0.5 * shares, energies)
     return np.asarray(found, dtype=np.float64)
 

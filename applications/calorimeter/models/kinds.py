@@ -58,15 +58,18 @@ def _(config: CouplingConfig, geometry: Geometry, extra: int, context_features: 
 
 @shower_flow.register
 def _(config: InductiveConfig, geometry: Geometry, extra: int, context_features: int, seed: int) -> Flow:
-    widths = [*([extra] if extra else []), *(layer.n_voxels for layer in geometry.layers)]
-    if config.share and len(set(widths)) > 1:
-        message = f"blocks of {', '.join(map(str, sorted(set(widths))))} features cannot share one flow: set model.shower_flow.share=false"
+    layers = [layer.n_voxels for layer in geometry.layers]
+    widths = sorted(set(layers))
+    if config.share and len(widths) > 1:
+        message = (
+            f"blocks of {', '.join(map(str, widths))} features cannot share one flow: set model.shower_flow.share=false"
+        )
         raise ConfigError(message)
     return inductive_flow(
-        widths,
+        [*([extra] if extra else []), *layers],
         context_features,
         window=config.window,
-        share=config.share,
+        share=len(widths) == 1 if config.share is None else config.share,
         coupling=config.coupling,
         **_options(config),
         seed=derive(seed, "shower flow"),

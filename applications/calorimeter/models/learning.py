@@ -1,7 +1,10 @@
-"""What each flow of a CaloFlow minimises."""
+"""What each flow of a CaloFlow minimises, and its density where it has learnt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 
 from hepflows.applications.calorimeter.flow_config import SplineConfig, StudentConfig
@@ -44,6 +47,20 @@ def shown(config: SplineConfig | StudentConfig, prepare: Transform) -> Transform
         return prepare(batch, rng)[:2]
 
     return unweighted
+
+
+def densities(
+    flow: Flow, prepare: Transform, blocks: Iterable[tuple[torch.Tensor, ...]], rng: torch.Generator
+) -> np.ndarray:
+    """Log densities of a flow, block by block: (n,) in float64.
+
+    Args:
+        flow: evaluated.
+        prepare: makes targets and contexts of a block.
+        blocks: of showers.
+        rng: draws the noise, on and on.
+    """
+    return np.concatenate([flow.log_prob(*prepare(block, rng)).double().numpy() for block in blocks])
 
 
 def labelled(progress: Progress | None, name: str) -> Progress | None:

@@ -71,6 +71,11 @@ class TrainingSet:
             (self.voxels, self.incident, self.conditions, *weights), size, prepare, rows=self.rows, shuffle=shuffle
         )
 
+    def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Voxels, incident energies and conditions in order, so many showers at a time; of no showers one empty block."""
+        for rows in torch.split(self.rows, size):
+            yield self.voxels[rows], self.incident[rows], self.conditions[rows]
+
     def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Voxels in float64 and incident energies, in order, a bounded number of bytes at a time."""
         for rows in torch.split(self.rows, max(1, _CHUNK_BYTES // (8 * self.voxels.shape[1]))):

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
+from hepflows.applications.calorimeter.config import CaloFlowConfig
 from hepflows.applications.calorimeter.models.conditions import Conditions
 from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import layerwise_patches, patch_sizes, spreading_permutations
@@ -84,11 +85,27 @@ def test_layers_that_share_a_flow_are_trained_and_written_once(tmp_path: Path) -
     assert flows == {"0", "1"}  # of four layers
 
 
-def test_layers_of_different_cells_cannot_share_a_flow() -> None:
+def test_layers_share_a_flow_where_their_cells_allow_it() -> None:
+    assert flows(CaloFlow("inductive")) == 3
     with pytest.raises(
         ConfigError, match=r"blocks of 72, 144, 288 features cannot share one flow: set model.shower_flow.share=false"
     ):
-        CaloFlow(preset="icaloflow")
+        CaloFlow(config=inductive("share=true"))
+    geometry = Geometry("layers", (PolarLayer((0.0, 1.0, 2.0, 4.0), 2),) * 4)
+    for joint, apart in ((False, 4), (True, 5)):
+        for share, expected in (("null", 2), ("true", 2), ("false", apart)):
+            config = inductive(f"share={share}").model_copy(update={"joint": joint})
+            assert flows(CaloFlow(config=config, geometry=geometry)) == expected
+
+
+def flows(model: CaloFlow) -> int:
+    """How many different ones Flow II of an inductive model has."""
+    return len(set(map(id, model.shower_flow.bijection.bijections)))
+
+
+def inductive(*settings: str) -> CaloFlowConfig:
+    """The preset icaloflow, but small."""
+    return load_config("icaloflow", [*SMALL, *(f"model.shower_flow.{setting}" for setting in settings)]).model
 
 
 def test_patches_stay_inside_their_layer() -> None:

@@ -143,6 +143,24 @@ def test_training_raises_the_likelihood(trained: CaloFlow) -> None:
         assert (b - a).mean() > gain
 
 
+def test_densities_take_the_memory_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are those of all showers at once: the noise of a block goes on where that of the last one ended."""
+    model, showers, sizes = small("paper", "model.precision=float64"), toy_showers(2 * BLOCK + 5), []
+    dequantise = model.preprocess.dequantise
+
+    def counted(voxels: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(voxels))
+        return dequantise(voxels, rng)
+
+    monkeypatch.setattr(model.preprocess, "dequantise", counted)
+    found = model.log_prob(showers, seed=3)
+    assert sizes == 2 * [BLOCK, BLOCK, 5]
+    monkeypatch.setattr("hepflows.applications.calorimeter.models.caloflow.BLOCK", len(showers))
+    for name, whole in model.log_prob(showers, seed=3).items():
+        np.testing.assert_allclose(found[name], whole, rtol=1e-9)
+    assert {name: len(none) for name, none in model.log_prob(showers[:0]).items()} == dict.fromkeys(found, 0)
+
+
 def test_shower_i_depends_on_the_seed_and_i_alone(trained: CaloFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepflows.applications.calorimeter.models.caloflow.BLOCK", 20)
     long, short = trained.sample(50, seed=3), trained.sample(33, seed=3)

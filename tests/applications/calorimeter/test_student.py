@@ -89,6 +89,22 @@ def test_a_student_has_the_permutations_of_its_teacher_whatever_its_seed(preset:
     assert torch.equal(*drawn)
 
 
+def test_a_teacher_can_learn_on() -> None:
+    """And a student learns from what its teacher was."""
+    short = [*SMALL, "model.shower_flow.training.epochs=1", "model.energy_flow.training.epochs=1"]
+    teacher = CaloFlow(config=load_config("demo", short).model, geometry=TOY, seed=1)
+    teacher.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    one, other = (student_of(teacher, "model.shower_flow.training.epochs=1") for _ in range(2))
+    one.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    before = [parameter.detach().clone() for parameter in teacher.shower_flow.parameters()]
+    teacher.fit(toy_showers(200), toy_showers(100, 1), seed=2)
+    after = teacher.shower_flow.parameters()
+    assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    other.fit(toy_showers(200), toy_showers(100, 1), seed=1)
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
 def test_what_is_not_a_student_or_not_a_teacher(teacher: CaloFlow) -> None:
     with pytest.raises(ConfigError, match="a student needs its teacher"):
         CaloFlow("student")
@@ -120,3 +136,24 @@ def test_from_the_command_line(
     assert calorimeter(monkeypatch, *narrow, "--out", tmp_path / "narrow") == 2
     assert "cannot begin one of [8, 8]: give as many layers and none narrower" in capsys.readouterr().err
     assert not (tmp_path / "narrow").exists()
+
+
+def test_a_student_of_two_particles_finds_them_where_its_teacher_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Simulated files have no column pdg, but an attribute; the conditions are the teacher's, not in the student's settings."""
+    monkeypatch.chdir(tmp_path)
+    for seed, particle in enumerate(("eplus (PDG -11)", "gamma (PDG 22)")):
+        write_showers(f"{seed}.hdf5", toy_showers(200, seed), attributes={"particle": particle})
+    shorter = ["model.shower_flow.training.epochs=1", "model.energy_flow.training.epochs=1", "model.conditions=[pdg]"]
+    settings = [word for setting in (*SMALL, *shorter) for word in ("--set", setting)]
+    assert calorimeter(monkeypatch, "train", "0.hdf5", "1.hdf5", "--out", "teacher", *settings) == 0
+    student = ["--preset", "student", "--teacher", "teacher", "--set", "model.shower_flow.training.epochs=1"]
+    assert calorimeter(monkeypatch, "train", "0.hdf5", "1.hdf5", "--out", "student", *student) == 0
+    config = CaloFlow.load("student").config
+    assert (config.kind, config.conditions, config.species) == ("student", ["pdg"], [-11, 22])
+    write_showers("both.hdf5", toy_showers(200))
+    capsys.readouterr()
+    assert calorimeter(monkeypatch, "train", "both.hdf5", "--out", "none", *student) == 2
+    assert "conditioned on 'pdg', but there is no such column" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "none").exists()
