@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,13 @@ class Incident(nn.Module):
         self.register_buffer("ends", torch.zeros(_FEW, dtype=torch.float64))
         rows = _PARTICLES if self.names else 0
         self.register_buffer("particles", torch.zeros(rows, 1 + len(self.names), dtype=torch.float64))
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        quantiles = state.get(f"{prefix}quantiles")
+        if quantiles is not None:  # older files have a list of energies as quantiles alone
+            for name, numbers in zip(("values", "ends"), _listed(quantiles.numpy(), np.ones(_QUANTILES)), strict=True):
+                state.setdefault(f"{prefix}{name}", torch.as_tensor(numbers))
+        super()._load_from_state_dict(state, prefix, *others)
 
     def fit(self, showers: Showers, rows: np.ndarray, rng: torch.Generator) -> None:
         """Take note of the particles of a training set; showers with weights count by them."""
