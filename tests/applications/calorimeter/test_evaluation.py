@@ -62,6 +62,25 @@ def test_two_halves_of_geant4_agree_and_a_shifted_half_does_not(geant4: Showers)
     assert same["skipped"] == hot["skipped"] == {}
 
 
+def test_a_longer_sorted_reference_has_figures_at_their_floors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A perfect generator against more showers, in the order of their energies, with a limit on precision and recall and without."""
+    generated, reference = toy_showers(400, seed=1), toy_showers(1200, seed=2)
+    pair = Pair.of(generated, reference[np.argsort(reference.energies)], "standard", 1)
+    for limit in (10_000, 300):
+        monkeypatch.setattr("hepflows.applications.calorimeter.evaluation.suites.PRDC_EVENTS", limit)
+        found = measure(pair, protocols=[], seed=1)[0]
+        for kind in ("prdc_low", "prdc_high"):
+            one, floor = found[kind], found[kind]["floor"]
+            assert {part[name] for part in (one, floor) for name in ("n_generated", "n_reference")} == {min(limit, 400)}
+            for name in ("precision", "recall", "density", "coverage"):
+                spread = np.hypot(one[f"{name}_error"], floor[f"{name}_error"])
+                assert abs(one[name] - floor[name]) < 4 * spread + 0.01, (kind, name)
+    assert found["fpd"]["floor"]["count_factor"] == pytest.approx((1 / 400 + 1 / 1200) / (2 / 600))
+    for name in ("fpd", "kpd"):
+        one, floor = found[name], found[name]["floor"]
+        assert abs(one["value"] - floor["value"]) < 4 * np.hypot(one["error"], floor["error"]), name
+
+
 @pytest.mark.slow
 def test_the_classifiers_of_both_protocols_find_the_shift(geant4: Showers) -> None:
     small = {name: replace(PROTOCOLS[name], hidden=(128, 128)) for name in ("standardised", "calochallenge")}
