@@ -133,13 +133,13 @@ def _power_pair(reference: Showers, others: Showers | None, which: Which, seed: 
 
 
 def share_out(generated: Showers, reference: Showers, seed: int = 0) -> tuple[Showers, Showers, int]:
-    """Make two samples independent: showers that stand in both are dealt at random to one of them.
+    """Make two samples independent: showers that stand in both are dealt at random to one of them, with all their copies.
 
     A file compared with itself so becomes one half against the other. Without it a network that remembers a shower
     from one sample gives its twin in the other the wrong label, and the AUC falls below 0.5.
 
     Returns:
-        The two samples and the number of showers that stood in both.
+        The two samples and the number of different showers that stood in both.
 
     Raises:
         DataError: the samples have different geometries.
@@ -154,20 +154,18 @@ def share_out(generated: Showers, reference: Showers, seed: int = 0) -> tuple[Sh
             "compare showers in the same cells"
         )
         raise DataError(message)
-    known = {key: row for row, key in enumerate(_keys(reference))}
-    twins = [(row, known[key]) for row, key in enumerate(_keys(generated)) if key in known]
-    if not twins:
+    keys = [_keys(sample) for sample in (generated, reference)]
+    known = set(keys[1])
+    shared = [key for key in dict.fromkeys(keys[0]) if key in known]  # a shower may stand in a sample several times
+    if not shared:
         return generated, reference, 0
-    order = numpy_generator(seed, "share out").permutation(len(twins))
-    gone = (
-        [twins[place][0] for place in order[: len(twins) // 2]],
-        [twins[place][1] for place in order[len(twins) // 2 :]],
-    )
-    parts = [
-        sample[np.setdiff1d(np.arange(len(sample)), rows)]
-        for sample, rows in zip((generated, reference), gone, strict=True)
-    ]
-    return parts[0], parts[1], len(twins)
+    order = numpy_generator(seed, "share out").permutation(len(shared))
+    half = len(shared) // 2
+    parts = []
+    for sample, own, places in zip((generated, reference), keys, (order[:half], order[half:]), strict=True):
+        gone = {shared[place] for place in places}
+        parts.append(sample[np.flatnonzero([key not in gone for key in own])])
+    return parts[0], parts[1], len(shared)
 
 
 def _keys(showers: Showers) -> list[bytes]:

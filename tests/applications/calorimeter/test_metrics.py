@@ -111,6 +111,21 @@ def test_showers_that_stand_in_both_samples_are_dealt_out() -> None:
         share_out(showers, Showers(np.ones(1), np.zeros((1, 504)), np.zeros((1, 3))))
 
 
+def test_copies_of_a_shower_are_dealt_out_together() -> None:
+    """Every shower twice in one sample: none may be left in both, and nothing else may go."""
+    showers, others = toy_showers(100), toy_showers(30, seed=1)
+    twice = Showers.concatenate([showers, showers, others])
+    for swap in (False, True):
+        pair = (twice, showers) if swap else (showers, twice)
+        *parts, shared = share_out(*pair, seed=3)
+        energies = [set(part.energies.tolist()) for part in parts]
+        assert shared == 100
+        assert not energies[0] & energies[1]
+        assert energies[0] | energies[1] == {*showers.energies.tolist(), *others.energies.tolist()}
+        single, double = reversed(parts) if swap else parts
+        assert (len(single), len(double)) == (50, 2 * 50 + 30)
+
+
 def test_a_sample_against_itself_shows_nothing() -> None:
     showers = toy_showers(300)
     metrics, _ = evaluate(showers, showers, protocol=QUICK, repeats=2)
