@@ -74,6 +74,10 @@ def high_level(showers: Showers) -> dict[str, Array]:
     (19, 130.63945294843617)
     """
     found = observables(showers, threshold_mev=threshold_mev(showers.geometry))
+    for index, layer in enumerate(showers.geometry.layers):
+        # rounded as in the original, 1 - mean(v > 0): k / 20 is an edge of its histogram, and 0.3 is not 1 - 0.7
+        filled = np.rint((1.0 - found[f"sparsity_{index}"]) * layer.n_voxels)
+        found[f"sparsity_{index}"] = 1.0 - filled / layer.n_voxels
     return {
         name: np.nan_to_num(values)
         for name, values in found.items()
