@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.result import ClassifierResult, Measurement
 from hepflows.metrics.samples import two_halves
-from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
+from hepflows.metrics.separations import Separations
 from hepflows.training.seeding import derive, numpy_generator
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ def _keys(showers: Showers) -> list[bytes]:
     return [blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
-def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dict[str, Separation]:
-    """Separation power of every observable and of the voxel energies of each layer, with floors.
+def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> Separations:
+    """Separation power of every observable and of the voxel energies of each layer, with errors and floors, and their mean.
 
     The bins come from the reference alone, so that several generators are judged by the same ones. Sample weights are used where
     there are any.
@@ -188,26 +188,28 @@ def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dic
         raise DataError(message)
     values, truths = observables(generated), observables(reference)
     weights = weights_of(generated), weights_of(reference)
-    found = {
-        name: separation(values[name], truth, edges=OBSERVABLES[name].edges(truth), weights=weights)
-        for name, truth in truths.items()
-        if np.isfinite(truth).any()
-    }
+    found = Separations(len(generated), len(reference), rng=numpy_generator(seed, "mean separation"))
+    for name, truth in truths.items():
+        if np.isfinite(truth).any():
+            found.add(name, values[name], truth, edges=OBSERVABLES[name].edges(truth), weights=weights)
     for layer, where in enumerate(reference.geometry.slices):
         name, truth = f"voxel_energy_{layer}", reference.voxels[:, where]
         if (truth > 0).any() and (generated.voxels[:, where] > 0).any():
             edges = OBSERVABLES[name].edges(truth)
-            counts = (weighted_counts(sample, edges, range(layer, layer + 1)) for sample in (generated, reference))
-            found[name] = separation_of_counts(*counts, rng=numpy_generator(seed, name))
+            counts = [weighted_counts(sample, edges, range(layer, layer + 1)) for sample in (generated, reference)]
+            found.add_counts(name, *counts, rng=numpy_generator(seed, name))
     return found
 
 
-def separation_keys(found: Mapping[str, Separation]) -> dict[str, dict[str, float]]:
+def separation_keys(found: Separations) -> dict[str, dict[str, float] | float | None]:
     """Separations as they stand in ``metrics.json``."""
+    fields = {"": "value", "_std": "std", "_floor": "floor", "_floor_std": "floor_std"}
     return {
-        "separation": {name: one.value for name, one in found.items()},
-        "separation_floor": {name: one.floor for name, one in found.items()},
-        "separation_floor_std": {name: one.floor_std for name, one in found.items()},
+        **{
+            f"separation{key}": {name: getattr(one, field) for name, one in found.items()}
+            for key, field in fields.items()
+        },
+        **{f"separation_mean{key}": getattr(found.mean, field, None) for key, field in fields.items()},
     }
 
 

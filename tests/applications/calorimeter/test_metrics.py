@@ -13,7 +13,7 @@ from toy_calorimeter import toy_showers
 from hepflows.applications.calorimeter.data import Showers, read_showers
 from hepflows.applications.calorimeter.features import classifier_features, feature_scale, permuted_showers
 from hepflows.applications.calorimeter.geometry import CALOGAN
-from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separations, share_out
+from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separation_keys, separations, share_out
 from hepflows.applications.calorimeter.report_text import summary
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import PROTOCOLS
@@ -143,6 +143,14 @@ def test_separations_find_what_was_changed_and_nothing_else() -> None:
     assert one.value > one.floor + 20 * one.floor_std
     for name in ("energy_0", "energy_1", "centroid_x_1", "sparsity_1", "voxel_energy_1", "e_tot_over_e_inc"):
         assert abs(found[name].value - found[name].floor) < 4 * found[name].floor_std, name
+    keys = separation_keys(found)
+    assert {key for key in keys if "mean" not in key} == {
+        f"separation{part}" for part in ("", "_std", "_floor", "_floor_std")
+    }
+    assert all(set(keys[key]) == set(found) for key in ("separation", "separation_std"))  # type: ignore[arg-type]
+    assert keys["separation_mean"] == pytest.approx(np.mean([each.value for each in found.values()]))
+    assert 0 < keys["separation_mean_std"] < 0.1 * keys["separation_mean"]  # type: ignore[operator]
+    assert 0 < keys["separation_mean_floor_std"] < keys["separation_mean_floor"]  # type: ignore[operator]
 
 
 def test_empty_layers_do_not_distort_separations() -> None:
