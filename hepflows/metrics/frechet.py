@@ -25,7 +25,8 @@ class FrechetResult:
 
     Args:
         value: FPD as published, the intercept of the fit. A perfect generator gets not zero but about ``bias``.
-        error: its standard deviation: what other samples of the same two distributions would change.
+        error: its standard deviation: what other samples of the same two distributions would change; for equal ones up to a
+            third too large, the more the fewer features vary independently.
         fit_error: of the fit alone, as published: what other draws from these two samples would change, half of ``error`` or
             less.
         unbiased: ``value - bias``, an estimate of the distance of the two distributions; it may be negative.
@@ -164,7 +165,8 @@ def fpd(
     they are drawn from: FPD is, up to the noise of the draws, the Fréchet distance of the two whole samples, and those are
     further apart than their distributions by c / n (for samples of n events each). The value is defined so in published
     tables, and comparable where the counts agree. What the samples add is measured by drawing samples of their full
-    sizes from them; ``unbiased`` has it taken away.
+    sizes from them; ``unbiased`` has it taken away. The published error is that of the fit, ``fit_error``, and says nothing of
+    how the samples fluctuate; ``error`` and ``unbiased_error`` do, see :mod:`hepflows.metrics.frechet_error`.
 
     The CaloChallenge draws 10,000 to 50,000 events and quotes FPD times 1000; JetNet's default is 20,000 to 50,000. (JetNet
     0.2.5 does not always reach the minimum of its fit, which is bounded at zero: where d is of the order of 1e-3 or less, its
