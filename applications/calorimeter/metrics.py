@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from hepflows.metrics import classifier
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.result import ClassifierResult, Measurement
 from hepflows.metrics.samples import two_halves
-from hepflows.metrics.two_sample import Separation, separation, separation_of_counts
+from hepflows.metrics.separations import Separations
 from hepflows.training.seeding import derive, numpy_generator
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def _power_pair(reference: Showers, others: Showers | None, seed: int) -> tuple[
 
 
 def share_out(generated: Showers, reference: Showers, seed: int = 0) -> tuple[Showers, Showers, int]:
-    """Make two samples independent: showers that stand in both are dealt at random to one of them.
+    """Make two samples independent: showers that stand in both are dealt at random to one of them, with all their copies.
 
     A file compared with itself so becomes one half against the other. Without it a network that remembers a shower
     from one sample gives its twin in the other the wrong label, and the AUC falls below 0.5.
 
     Returns:
-        The two samples and the number of showers that stood in both.
+        The two samples and the number of different showers that stood in both.
 
     Raises:
         DataError: the samples have different geometries.
@@ -162,20 +162,18 @@ def share_out(generated: Showers, reference: Showers, seed: int = 0) -> tuple[Sh
             "compare showers in the same cells"
         )
         raise DataError(message)
-    known = {key: row for row, key in enumerate(_keys(reference))}
-    twins = [(row, known[key]) for row, key in enumerate(_keys(generated)) if key in known]
-    if not twins:
+    keys = [_keys(sample) for sample in (generated, reference)]
+    known = set(keys[1])
+    shared = [key for key in dict.fromkeys(keys[0]) if key in known]  # a shower may stand in a sample several times
+    if not shared:
         return generated, reference, 0
-    order = numpy_generator(seed, "share out").permutation(len(twins))
-    gone = (
-        [twins[place][0] for place in order[: len(twins) // 2]],
-        [twins[place][1] for place in order[len(twins) // 2 :]],
-    )
-    parts = [
-        sample[np.setdiff1d(np.arange(len(sample)), rows)]
-        for sample, rows in zip((generated, reference), gone, strict=True)
-    ]
-    return parts[0], parts[1], len(twins)
+    order = numpy_generator(seed, "share out").permutation(len(shared))
+    half = len(shared) // 2
+    parts = []
+    for sample, own, places in zip((generated, reference), keys, (order[:half], order[half:]), strict=True):
+        gone = {shared[place] for place in places}
+        parts.append(sample[np.flatnonzero([key not in gone for key in own])])
+    return parts[0], parts[1], len(shared)
 
 
 def _keys(showers: Showers) -> list[bytes]:
@@ -184,8 +182,8 @@ def _keys(showers: Showers) -> list[bytes]:
     return [blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
-def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dict[str, Separation]:
-    """Separation power of every observable and of the voxel energies of each layer, with floors.
+def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> Separations:
+    """Separation power of every observable and of the voxel energies of each layer, with errors and floors, and their mean.
 
     The bins come from the reference alone, so that several generators are judged by the same ones. Sample weights are used where
     there are any.
@@ -198,26 +196,28 @@ def separations(generated: Showers, reference: Showers, *, seed: int = 0) -> dic
         raise DataError(message)
     values, truths = observables(generated), observables(reference)
     weights = weights_of(generated), weights_of(reference)
-    found = {
-        name: separation(values[name], truth, edges=OBSERVABLES[name].edges(truth), weights=weights)
-        for name, truth in truths.items()
-        if np.isfinite(truth).any()
-    }
+    found = Separations(len(generated), len(reference), rng=numpy_generator(seed, "mean separation"))
+    for name, truth in truths.items():
+        if np.isfinite(truth).any():
+            found.add(name, values[name], truth, edges=OBSERVABLES[name].edges(truth), weights=weights)
     for layer, where in enumerate(reference.geometry.slices):
         name, truth = f"voxel_energy_{layer}", reference.voxels[:, where]
         if (truth > 0).any() and (generated.voxels[:, where] > 0).any():
             edges = OBSERVABLES[name].edges(truth)
-            counts = (weighted_counts(sample, edges, range(layer, layer + 1)) for sample in (generated, reference))
-            found[name] = separation_of_counts(*counts, rng=numpy_generator(seed, name))
+            counts = [weighted_counts(sample, edges, range(layer, layer + 1)) for sample in (generated, reference)]
+            found.add_counts(name, *counts, rng=numpy_generator(seed, name))
     return found
 
 
-def separation_keys(found: Mapping[str, Separation]) -> dict[str, dict[str, float]]:
+def separation_keys(found: Separations) -> dict[str, dict[str, float] | float | None]:
     """Separations as they stand in ``metrics.json``."""
+    fields = {"": "value", "_std": "std", "_floor": "floor", "_floor_std": "floor_std"}
     return {
-        "separation": {name: one.value for name, one in found.items()},
-        "separation_floor": {name: one.floor for name, one in found.items()},
-        "separation_floor_std": {name: one.floor_std for name, one in found.items()},
+        **{
+            f"separation{key}": {name: getattr(one, field) for name, one in found.items()}
+            for key, field in fields.items()
+        },
+        **{f"separation_mean{key}": getattr(found.mean, field, None) for key, field in fields.items()},
     }
 
 

@@ -63,7 +63,8 @@ def classifier_test(
 
     Args:
         generated: (n, d) features.
-        reference: (m, d) features. The smaller of n and m sets the number of events per class.
+        reference: (m, d) features. The smaller of n and m sets the number of events per class; they are drawn at random
+            from the larger sample, whose order does not matter.
         protocol: a name in :data:`hepflows.metrics.PROTOCOLS`, or your own.
         repeats: number of trainings R of the test and of the floor; the power check takes one.
         seed: repeats the test, bit by bit for the same number of threads on a processor.
@@ -109,13 +110,13 @@ def classifier_test(
         pairs["power"] = (wrong, right, 1)
     elif truth.width > 1:
         pairs["power"] = (permuted(touched, groups, numpy_generator(seed, "permutation")), untouched, 1)
-    pairs = {name: (wrong[:size], right[:size], number) for name, (wrong, right, number) in pairs.items()}
     measured = {} if measured is None else measured
-    keys = {name: _key(name, *pair, rules, seed, factors, device) for name, pair in pairs.items()}
+    keys = {name: _key(name, *pair, size, rules, seed, factors, device) for name, pair in pairs.items()}
     new = {name: pair for name, pair in pairs.items() if keys[name] not in measured}
     counter = _Counter(progress, rules.epochs * sum(number for _, _, number in new.values()))
     for name, (wrong, right, number) in new.items():
-        measured[keys[name]] = _measure(name, wrong, right, rules, number, derive(seed, name), factors, device, counter)
+        part = derive(seed, name)
+        measured[keys[name]] = _measure(name, wrong, right, size, rules, number, part, factors, device, counter)
     found = {name: measured[key] for name, key in keys.items()}
     return ClassifierResult(found["test"], found.get("floor"), found.get("power"), rules, truth.width, int(seed))
 
@@ -139,6 +140,7 @@ def _key(
     wrong: Sample,
     right: Sample,
     repeats: int,
+    size: int,
     rules: ClassifierProtocol,
     seed: int,
     scale: Array | None,
@@ -147,7 +149,7 @@ def _key(
     """All that a comparison depends on."""
     arrays = [wrong.features, wrong.weights, right.features, right.weights, *([] if scale is None else [scale])]
     digests = tuple(blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in arrays)
-    return name, digests, repeats, rules, seed, str(device)
+    return name, digests, repeats, size, rules, seed, str(device)
 
 
 class _Counter:
@@ -166,6 +168,7 @@ def _measure(
     name: str,
     wrong: Sample,
     right: Sample,
+    most: int,
     rules: ClassifierProtocol,
     repeats: int,
     seed: int,
@@ -173,8 +176,11 @@ def _measure(
     device: torch.device | str | None,
     counter: _Counter,
 ) -> Measurement:
-    """All trainings of one comparison; class 0 is ``wrong``, class 1 is ``right``."""
-    size = min(len(wrong), len(right))
+    """All trainings of one comparison; class 0 is ``wrong``, class 1 is ``right``, each of at most ``most`` events.
+
+    The events are drawn by :func:`deal`, at random: a file may be sorted.
+    """
+    size = min(len(wrong), len(right), most)
     if size < FEWEST:
         message = (
             f"the classifier's {_NAMES[name]} has only {size} events per class, but needs {FEWEST}: use more events, "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepflows.errors import ConfigError, DataError
+from hepflows.metrics.frechet_error import fluctuation, influence_variance
 from hepflows.metrics.pairs import checked_pair, scaled_pair
 from hepflows.training.seeding import numpy_generator
 
@@ -24,10 +25,12 @@ class FrechetResult:
 
     Args:
         value: FPD as published, the intercept of the fit. A perfect generator gets not zero but about ``bias``.
-        error: of the fit alone, as published: what other draws from these two samples would change.
+        error: its standard deviation: what other samples of the same two distributions would change; for equal ones up to a
+            third too large, the more the fewer features vary independently.
+        fit_error: of the fit alone, as published: what other draws from these two samples would change, half of ``error`` or
+            less.
         unbiased: ``value - bias``, an estimate of the distance of the two distributions; it may be negative.
-        unbiased_error: its standard deviation, the fluctuation of the samples included; for equal distributions it is
-            too large, by a factor of up to 1.7.
+        unbiased_error: its standard deviation.
         bias: by how much two finite samples are further apart than their distributions.
         slope: of the fit, in units of 1 / N.
         chi2: of the fit, by degree of freedom (number of sizes - 2); far above 1 where the line does not hold.
@@ -36,10 +39,12 @@ class FrechetResult:
         scaled_down: whether the sizes had to be made smaller than asked for, for want of events.
         n_generated, n_reference: events.
         features: number of features d.
+        count_factor: by what all distances were multiplied to carry them to other counts, see :meth:`at_counts_of`.
     """
 
     value: float
     error: float
+    fit_error: float
     unbiased: float
     unbiased_error: float
     bias: float
@@ -51,6 +56,17 @@ class FrechetResult:
     n_generated: int
     n_reference: int
     features: int
+    count_factor: float = 1.0
+
+    def at_counts_of(self, other: FrechetResult) -> FrechetResult:
+        r"""What this pair of samples of one distribution would give with as many events as ``other`` has.
+
+        Only for equal distributions: their distance is all bias, and that goes as :math:`1/n + 1/m`, as does its spread.
+        """
+        wanted, own = (1.0 / one.n_generated + 1.0 / one.n_reference for one in (other, self))
+        names = ("value", "error", "fit_error", "unbiased", "unbiased_error", "bias")
+        numbers = {name: wanted / own * getattr(self, name) for name in names}
+        return replace(self, **numbers, count_factor=wanted / own * self.count_factor)
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for ``metrics.json``."""
@@ -134,6 +150,7 @@ def fpd(
     largest: int = 50_000,
     points: int = 10,
     replicas: int = 20,
+    scale: ArrayLike | None = None,
     seed: int,
 ) -> FrechetResult:
     r"""Fréchet physics distance FPD (arXiv:2211.10295), with its bias and the errors that belong to it.
@@ -148,7 +165,8 @@ def fpd(
     they are drawn from: FPD is, up to the noise of the draws, the Fréchet distance of the two whole samples, and those are
     further apart than their distributions by c / n (for samples of n events each). The value is defined so in published
     tables, and comparable where the counts agree. What the samples add is measured by drawing samples of their full
-    sizes from them; ``unbiased`` has it taken away.
+    sizes from them; ``unbiased`` has it taken away. The published error is that of the fit, ``fit_error``, and says nothing of
+    how the samples fluctuate; ``error`` and ``unbiased_error`` do, see :mod:`hepflows.metrics.frechet_error`.
 
     The CaloChallenge draws 10,000 to 50,000 events and quotes FPD times 1000; JetNet's default is 20,000 to 50,000. (JetNet
     0.2.5 does not always reach the minimum of its fit, which is bounded at zero: where d is of the order of 1e-3 or less, its
@@ -161,6 +179,7 @@ def fpd(
         smallest, largest: events a sample in the first and the last point.
         points: number of sizes, at least 3.
         replicas: draws for each size, at least 2.
+        scale: (d,) what each feature is divided by, where it is not its largest absolute value in the reference.
         seed: repeats the result.
 
     Raises:
@@ -175,7 +194,7 @@ def fpd(
     >>> abs(found.unbiased - right) < 3 * found.unbiased_error, found.scaled_down
     (True, True)
     """
-    fake, truth = scaled_pair(generated, reference)
+    fake, truth = scaled_pair(generated, reference, scale)
     sizes, scaled_down = _sizes(min(len(fake), len(truth)), smallest, largest, points, fake.shape[1])
     if replicas < 2:
         message = f"the error of a point needs two draws, but replicas is {replicas}: use 20"
@@ -189,14 +208,17 @@ def fpd(
 
     found = [draws(size, size) for size in sizes]
     intercept, slope, error, chi2 = _line(1.0 / np.array(sizes), found)
-    whole = draws(len(fake), len(truth))
-    bias = float(whole.mean()) - gaussian_distance(moments(fake), moments(truth))
-    noise = float(whole.var(ddof=1)) * (1.0 + 1.0 / replicas)
+    whole, known = draws(len(fake), len(truth)), (moments(fake), moments(truth))
+    bias = float(whole.mean()) - gaussian_distance(*known)
+    events = np.array([(one, one) for one in sizes] + [(len(fake), len(truth))])  # in each kind of draw
+    terms = [influence_variance(fake, *known), influence_variance(truth, *reversed(known))]
+    variance = error**2 + fluctuation((terms / events).sum(axis=1), (1.0 / events).mean(axis=1), [*found, whole])
     return FrechetResult(
         value=intercept,
-        error=error,
+        error=float(np.sqrt(variance)),
+        fit_error=error,
         unbiased=intercept - bias,
-        unbiased_error=float(np.sqrt(error**2 + noise)),
+        unbiased_error=float(np.sqrt(variance + whole.var(ddof=1) / replicas)),
         bias=bias,
         slope=slope,
         chi2=chi2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class KernelResult:
         scaled_down: whether the batches had to be made smaller than asked for, for want of events.
         n_generated, n_reference: events.
         features: number of features d.
+        count_factor: by what the four distances were multiplied to carry them to other counts, see :meth:`at_counts_of`.
     """
 
     value: float
@@ -45,6 +46,16 @@ class KernelResult:
     n_generated: int
     n_reference: int
     features: int
+    count_factor: float = 1.0
+
+    def at_counts_of(self, other: KernelResult) -> KernelResult:
+        """What this pair of samples of one distribution would give in batches of the size of ``other``.
+
+        Only for equal distributions: their distances scatter about zero as the inverse of the batch size.
+        """
+        factor = self.batch_size / other.batch_size
+        numbers = {name: factor * getattr(self, name) for name in ("value", "error", "unbiased", "unbiased_error")}
+        return replace(self, **numbers, count_factor=factor * self.count_factor)
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for ``metrics.json``."""
@@ -99,6 +110,7 @@ def kpd(
     *,
     batch_size: int = 10_000,
     batches: int = 10,
+    scale: ArrayLike | None = None,
     seed: int,
 ) -> KernelResult:
     """Kernel physics distance KPD (arXiv:2211.10295), with the errors that belong to it.
@@ -118,6 +130,7 @@ def kpd(
         reference: (m, d) features.
         batch_size: events of each sample in a batch.
         batches: how many, at least 3.
+        scale: (d,) what each feature is divided by, where it is not its largest absolute value in the reference.
         seed: repeats the result.
 
     Raises:
@@ -137,7 +150,7 @@ def kpd(
             "asked for: use 10 of 10,000"
         )
         raise ConfigError(message)
-    fake, truth = scaled_pair(generated, reference)
+    fake, truth = scaled_pair(generated, reference, scale)
     events = min(len(fake), len(truth))
     size = min(batch_size, events // batches)
     if size < min(20, batch_size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hepflows.errors import DataError
+from hepflows.errors import DataError, ShapeError
 from hepflows.metrics.samples import sample
 
 Array = NDArray[np.float64]
@@ -29,7 +29,16 @@ def checked_pair(generated: ArrayLike, reference: ArrayLike) -> tuple[Array, Arr
     return _bounded(np.asarray(fake.features, dtype=np.float64), np.asarray(truth.features, dtype=np.float64))
 
 
-def scaled_pair(generated: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
+def largest_values(reference: ArrayLike) -> Array:
+    """Largest absolute value (d,) of each feature of a reference (m, d), the scale of FPD and KPD (arXiv:2211.10295).
+
+    >>> largest_values([[-2.0, 0.0], [1.0, 0.0]])
+    array([2., 0.])
+    """
+    return np.asarray(np.abs(np.asarray(reference, dtype=np.float64)).max(axis=0))
+
+
+def scaled_pair(generated: ArrayLike, reference: ArrayLike, scale: ArrayLike | None = None) -> tuple[Array, Array]:
     """Both samples, each feature divided by the largest absolute value that it has in the reference.
 
     This is the scale of FPD and KPD (arXiv:2211.10295). A feature that is zero in all of the reference stays as it is.
@@ -37,6 +46,7 @@ def scaled_pair(generated: ArrayLike, reference: ArrayLike) -> tuple[Array, Arra
     Args:
         generated: (n, d).
         reference: (m, d).
+        scale: (d,) to divide by instead, for parts of a reference that share its scale; a feature of scale zero stays as it is.
 
     Raises:
         ShapeError: not (events, features), or different widths.
@@ -46,7 +56,10 @@ def scaled_pair(generated: ArrayLike, reference: ArrayLike) -> tuple[Array, Arra
     array([[0.5, 3. ]])
     """
     fake, truth = checked_pair(generated, reference)
-    largest = np.abs(truth).max(axis=0)
+    largest = np.abs(truth).max(axis=0) if scale is None else np.array(scale, dtype=np.float64)
+    if largest.shape != (truth.shape[1],) or not np.isfinite(largest).all() or (largest < 0).any():
+        message = f"{truth.shape[1]} features need one scale each, finite and not negative: pass largest_values of the reference"
+        raise ShapeError(message)
     largest[largest == 0] = 1.0
     with np.errstate(over="ignore"):  # refused below
         return _bounded(fake / largest, truth / largest)

@@ -125,6 +125,13 @@ def two_halves(n: int, seed: int) -> tuple[Index, Index]:
     return order[: len(order) // 2], order[len(order) // 2 :]
 
 
+def drawn(total: int, size: int, seed: int, name: str) -> Index | slice:
+    """Rows of ``size`` of ``total`` events, drawn at random; all of them, as they stand, where there are no more."""
+    if total <= size:
+        return slice(None)
+    return numpy_generator(seed, "drawn", name).permutation(total)[:size]
+
+
 @dataclass(frozen=True)
 class Deal:
     """How the events of one class go to the sets of one training: row numbers."""
@@ -135,7 +142,7 @@ class Deal:
 
 
 def deal(total: int, size: int, fractions: tuple[float, float, float], repeat: int, seed: int, name: str) -> Deal:
-    """Deal ``size`` of ``total`` events of one class.
+    """Deal ``size`` of ``total`` events of one class, drawn at random.
 
     The events stand in one seeded order. The score set is a window on it that moves by its own length with every
     repeat, so that the windows do not overlap until every event was scored once; the rest is shuffled anew by every

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepflows.errors import DataError
 from hepflows.metrics.pairs import checked_pair
+from hepflows.metrics.samples import drawn
 
 Array = NDArray[np.float64]
 
@@ -44,8 +45,8 @@ def c2st(reference: ArrayLike, other: ArrayLike, *, seed: int = 1) -> C2st:
 
     Args:
         reference: (n, d) points, such as those of a long chain.
-        other: (m, d) points; the larger sample is cut to the size of the smaller one.
-        seed: of folds and weights, 1 in the benchmark.
+        other: (m, d) points; of the larger sample as many are drawn at random as the smaller one has.
+        seed: of folds, weights and the draw, 1 in the benchmark.
 
     Raises:
         DataError: a feature that never varies, values that are not finite, or fewer than 50 points in a sample.
@@ -66,7 +67,8 @@ def c2st(reference: ArrayLike, other: ArrayLike, *, seed: int = 1) -> C2st:
         least = spread.min()
         message = f"a C2ST needs 50 points a sample and features that vary, got {size} points and a standard deviation of {least:.3g}"
         raise DataError(message)
-    points = (np.concatenate([first[:size], second[:size]]) - first.mean(axis=0)) / spread
+    rows = [drawn(len(one), size, seed, name) for one, name in ((first, "reference"), (second, "other"))]
+    points = (np.concatenate([first[rows[0]], second[rows[1]]]) - first.mean(axis=0)) / spread
     labels = np.repeat([0, 1], size)
     right, areas = 0, []
     for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(points):

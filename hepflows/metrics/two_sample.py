@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
 
 from hepflows.errors import DataError, ShapeError
+from hepflows.metrics.separation_error import Entries, influences, spread
 
 Array = NDArray[np.float64]
 
@@ -21,11 +23,14 @@ class Separation:
         value: S in [0, 1]: 0 for equal histograms, 1 for histograms without overlap.
         floor: expectation of S for two samples of one distribution, with these counts and bins.
         floor_std: standard deviation of the same.
+        std: standard deviation of the value, what other samples of the same two distributions would change; for equal
+            distributions it is about ``floor_std``.
     """
 
     value: float
     floor: float
     floor_std: float
+    std: float
 
 
 def power_of(first: ArrayLike, second: ArrayLike) -> float:
@@ -66,21 +71,42 @@ def histogram(values: ArrayLike, edges: ArrayLike, weights: ArrayLike | None = N
     >>> histogram([0.5, 1.5, 9.0, float("nan")], [0.0, 1.0, 2.0])
     (array([0., 1., 1., 1.]), 3.0)
     """
+    places, weight, width = _places(values, edges, weights)
+    kept = places < width
+    places, weight = places[kept], weight[kept]
+    contents = np.bincount(places, weights=weight, minlength=width).astype(np.float64)
+    squares = float(np.sum(weight**2))
+    return contents, float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def entries(values: ArrayLike, edges: ArrayLike, weights: ArrayLike | None = None) -> csr_matrix:
+    """What each event adds to the bins of :func:`histogram`, (n, B + 2), sparse: its weight in one bin, or nothing.
+
+    >>> entries([0.5, 9.0, float("nan")], [0.0, 1.0, 2.0]).toarray()
+    array([[0., 1., 0., 0.],
+           [0., 0., 0., 1.],
+           [0., 0., 0., 0.]])
+    """
+    places, weight, width = _places(values, edges, weights)
+    kept = places < width
+    starts = np.concatenate([[0], np.cumsum(kept)])
+    return csr_matrix((weight[kept], places[kept], starts), shape=(len(places), width))
+
+
+def _places(values: ArrayLike, edges: ArrayLike, weights: ArrayLike | None) -> tuple[NDArray[np.int64], Array, int]:
+    """The bin of each value, its weight, and the number of bins, which is the bin of what is not a number."""
     data, borders = np.asarray(values, dtype=np.float64).ravel(), np.asarray(edges, dtype=np.float64)
     if borders.ndim != 1 or len(borders) < 2 or not (np.diff(borders) > 0).all():
         message = "bins need at least two increasing edges: pass np.linspace(low, high, n + 1), for example"
         raise DataError(message)
-    exists = ~np.isnan(data)
     weight = np.ones(len(data)) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
     if weight.shape != data.shape:
         message = f"{len(data)} values need one weight each, but there are {len(weight)} weights"
         raise ShapeError(message)
-    weight = weight[exists]
-    places = np.searchsorted(borders, data[exists], side="right")
-    places[data[exists] == borders[-1]] -= 1  # the last edge belongs to the last bin, as in numpy
-    contents = np.bincount(places, weights=weight, minlength=len(borders) + 1).astype(np.float64)
-    squares = float(np.sum(weight**2))
-    return contents, float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+    places = np.searchsorted(borders, data, side="right")  # numpy sorts what is not a number behind all others
+    places[data == borders[-1]] -= 1  # the last edge belongs to the last bin, as in numpy
+    places[np.isnan(data)] = len(borders) + 1
+    return places, weight, len(borders) + 1
 
 
 def separation(
@@ -101,7 +127,8 @@ def separation(
 
     with t_b events of both samples in bin b. Where all t_b are large this is a chi-square of K - 1 degrees of freedom;
     for n = m the terms hold in rare bins too, since (a - b)^2 / t has the mean 1 and the variance 2 (1 - 1 / t) when
-    t events fall on either side with equal chance.
+    t events fall on either side with equal chance. The error of S comes from what each event adds to it, see
+    :mod:`hepflows.metrics.separation_error`.
 
     Args:
         first: values of the first sample, one a shower or event, any shape.
@@ -123,8 +150,14 @@ def separation(
     """
     (p, n), (q, m) = (histogram(*one) for one in ((first, edges, weights[0]), (second, edges, weights[1])))
     if n == 0 or m == 0:
-        return Separation(0.0 if n == m else 1.0, 0.0, 0.0)
-    return Separation(power_of(p, q), *_floor(p, q, n, m))
+        return Separation(0.0 if n == m else 1.0, 0.0, 0.0, 0.0)
+    pair = entries(first, edges, weights[0]), entries(second, edges, weights[1])
+    floor, floor_std = _floor(p, q, n, m)
+    return Separation(power_of(p, q), floor, floor_std, _error(*pair, floor_std))
+
+
+def _error(first: Entries, second: Entries, floor_std: float) -> float:
+    return spread(sum(float(np.sum(one**2)) for one in influences(first, second)), floor_std)
 
 
 def _floor(p: Array, q: Array, n: float, m: float) -> tuple[float, float]:
@@ -143,7 +176,7 @@ def separation_of_counts(
     """Separation power where each event fills many entries that belong together, such as the voxels of a shower.
 
     Entries of one event are not independent, so that the floor comes from permutations: events are dealt at random to
-    two samples of the same sizes.
+    two samples of the same sizes; and the error of S from what each event adds to it.
 
     Args:
         first: (n, B) entries of each event of the first sample in each bin.
@@ -171,7 +204,8 @@ def separation_of_counts(
     for _ in range(permutations):
         part = rng.permutation(chosen) @ both
         null.append(power_of(part, total - part))
-    return Separation(power_of(p.sum(axis=0), q.sum(axis=0)), float(np.mean(null)), float(np.std(null, ddof=1)))
+    floor_std = float(np.std(null, ddof=1))
+    return Separation(power_of(p.sum(axis=0), q.sum(axis=0)), float(np.mean(null)), floor_std, _error(p, q, floor_std))
 
 
 def quantile_edges(values: ArrayLike, bins: int, *, log: bool = False, tails: float = 1e-3) -> Array:

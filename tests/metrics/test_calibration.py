@@ -95,6 +95,8 @@ def test_c2st_of_equal_and_of_shifted_samples():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 250, 2))
     assert abs(c2st(first, second).accuracy - 0.5) < 4 * 0.5 / np.sqrt(500)
+    ordered = np.sort(np.random.default_rng(9).normal(size=(1500, 2)), axis=0)[:, :1]  # a longer sample in order
+    assert abs(c2st(ordered, second[:, :1]).accuracy - 0.5) < 4 * 0.5 / np.sqrt(2 * len(second))
     shifted = c2st(first, second + np.array([1.5, 0.0]))
     assert abs(shifted.accuracy - norm.cdf(0.75)) < 0.06  # the best that any classifier can do
     assert abs(shifted.auc - norm.cdf(1.5 / np.sqrt(2))) < 0.06

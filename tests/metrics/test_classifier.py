@@ -269,3 +269,26 @@ def test_the_quoted_error_covers_many_times(repeats: int, shift: float, protocol
     found = pulls(200, 100, protocol, repeats, shift)
     assert 0.6 < found.std() < 1.0 + 3 / np.sqrt(200)  # 1 / sqrt(2 * 100) is the error of a deviation from 100
     assert abs(found.mean()) < 4 / np.sqrt(100)
+
+
+def test_the_order_of_a_longer_sample_does_not_matter() -> None:
+    """A reference sorted by its first feature: its first rows are another distribution."""
+    generated, reference, others = gaussian(400, 0), gaussian(1200, 1), gaussian(1200, 2)
+    order = [np.argsort(one[:, 0]) for one in (reference, others)]
+    weights = np.random.default_rng(3).uniform(0.5, 1.5, 1200)
+    for arguments in ({}, {"floor_reference": others[order[1]]}):
+        found = classifier_test(
+            generated,
+            reference[order[0]],
+            reference_weights=weights,
+            power_pair=(others[order[1]], 3.0 + reference[order[0]]),
+            protocol=FAST,
+            seed=4,
+            **arguments,
+        )
+        assert found.floor is not None
+        assert found.power is not None
+        assert found.test.counts == found.floor.counts == found.power.counts == (240, 80, 80)
+        assert abs(found.auc - 0.5) < 3 * found.auc_std
+        assert abs(found.floor.auc - 0.5) < 3 * found.floor.auc_std
+        assert found.power.auc > 0.95

@@ -7,7 +7,8 @@ from scipy.stats import norm
 
 from hepflows.errors import DataError, ShapeError
 from hepflows.metrics import separation, separation_of_counts
-from hepflows.metrics.two_sample import histogram, power_of, quantile_edges
+from hepflows.metrics.separations import Separations
+from hepflows.metrics.two_sample import entries, histogram, power_of, quantile_edges
 
 EDGES = np.linspace(-3, 3, 21)
 
@@ -84,6 +85,76 @@ def test_entries_of_one_event_are_not_independent() -> None:
     assert floors.mean() == pytest.approx(4 / 4 * (2 / 200), rel=0.05)  # (K - 1) / 4 * (1/n + 1/m)
     assert values.mean() == pytest.approx(floors.mean(), rel=0.25)
     assert values.std() == pytest.approx(deviations.mean(), rel=0.35)
+
+
+@pytest.mark.parametrize(("n", "m", "shift"), [(500, 500, 0.0), (500, 500, 0.3), (900, 300, 1.0), (400, 400, 5.0)])
+def test_the_error_is_the_spread_of_repeated_experiments(n: int, m: int, shift: float) -> None:
+    rng = np.random.default_rng(5)
+    found = [separation(rng.normal(shift, 1, n), rng.normal(size=m), edges=EDGES) for _ in range(150)]
+    values, errors = np.array([(one.value, one.std) for one in found]).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.2)  # 0.06 the error of a deviation from 150
+
+
+def test_the_error_knows_weights() -> None:
+    rng, n = np.random.default_rng(6), 600
+    found = []
+    for _ in range(120):
+        generated = rng.normal(0.8, 1, n)
+        weights = np.where(generated > 0, 0.25, 2.0)  # the weights depend on the bin
+        found.append(separation(generated, rng.normal(size=n), edges=EDGES, weights=(weights, None)))
+    values, errors = np.array([(one.value, one.std) for one in found]).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.25)
+
+
+@pytest.mark.parametrize(("shift", "within"), [(0.0, 0.45), (0.8, 0.25)])  # equal ones: 1.29 in 400 experiments
+def test_the_error_of_spectra_is_that_of_events(shift: float, within: float) -> None:
+    """Events of many entries about a centre of their own: entry by entry the error would be several times smaller."""
+    rng = np.random.default_rng(7)
+
+    def spectra(n: int, at: float) -> np.ndarray:
+        places = np.clip(rng.normal(at + rng.normal(size=(n, 1)), 0.5, size=(n, 30)) + 4, 0, 7).astype(int)
+        return np.stack([(places == place).sum(axis=1) for place in range(8)], axis=1)
+
+    found = [separation_of_counts(spectra(200, shift), spectra(300, 0.0), rng=rng, permutations=50) for _ in range(100)]
+    values, errors = np.array([(one.value, one.std) for one in found]).T
+    assert errors.mean() == pytest.approx(values.std(), rel=within)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_the_error_of_a_mean_knows_that_observables_depend_on_each_other(shift: float) -> None:
+    rng, observables = np.random.default_rng(8), 8
+    means, apart = [], []
+    for _ in range(80):
+        one, two = (rng.normal(size=(n, 1)) + 0.5 * rng.normal(size=(n, observables)) for n in (300, 450))
+        found = Separations(300, 450, rng=rng)
+        for place in range(observables - 1):
+            found.add(str(place), one[:, place] + shift, two[:, place], edges=EDGES)
+        counts = (entries(values[:, -1] + by, EDGES).toarray() for values, by in ((one, shift), (two, 0.0)))
+        found.add_counts("counts", *counts, rng=rng)
+        assert found.mean is not None
+        means.append((found.mean.value, found.mean.std, found.mean.floor, found.mean.floor_std))
+        apart.append(np.mean([each.std for each in found.values()]) / np.sqrt(observables))
+        assert found.mean.value == pytest.approx(np.mean([each.value for each in found.values()]))
+        assert found.mean.floor == pytest.approx(np.mean([each.floor for each in found.values()]))
+    values, errors, floors, deviations = np.array(means).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.3)
+    if shift == 0.0:
+        assert values.mean() == pytest.approx(floors.mean(), rel=0.1)
+        assert deviations.mean() == pytest.approx(values.std(), rel=0.3)
+    else:
+        assert errors.mean() > 1.4 * np.mean(apart)  # as of independent observables
+
+
+def test_a_mean_of_nothing() -> None:
+    found = Separations(10, 10, rng=np.random.default_rng(0))
+    assert found.mean is None
+    nothing, something = np.full(10, np.nan), np.linspace(0, 1, 10)
+    for name, pair in {"a": (nothing, nothing), "b": (nothing, something), "c": (something, something)}.items():
+        found.add(name, *pair, edges=EDGES)
+    assert [one.std for one in found.values()][:2] == [0.0, 0.0]
+    assert found.mean is not None
+    assert found.mean.value == pytest.approx(1 / 3)
+    assert np.isfinite(found.mean.std)
 
 
 def test_edges_from_a_reference() -> None:

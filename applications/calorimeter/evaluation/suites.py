@@ -27,10 +27,11 @@ from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import ConfigError, DataError
 from hepflows.metrics import fpd, kpd, prdc
 from hepflows.metrics.classifier import FEWEST
-from hepflows.metrics.floors import with_floor
+from hepflows.metrics.floors import metric_of_equal_counts, with_floor
 from hepflows.metrics.pairs import scaled_pair
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.result import Measurement
+from hepflows.metrics.samples import drawn
 from hepflows.training.seeding import derive
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ Suite = Literal["quick", "standard", "full"]
 classifiers of the CaloChallenge and of CaloFlow."""
 
 PRDC_EVENTS = 10_000
-"""Showers of each sample that precision, recall, density and coverage look at: their cost grows with the square."""
+"""At most so many showers of each sample, drawn at random, are looked at by precision, recall, density and coverage, whose cost
+grows with the square; equally many of both, since they depend on the ratio of the counts."""
 
 _CLASSIFIERS: dict[str, tuple[str, Which]] = {
     "calochallenge_low": ("calochallenge", "calochallenge-low"),
@@ -202,25 +204,38 @@ def _distances(pair: Pair, seed: int, skipped: dict[str, str], steps: _Steps) ->
     steps.done(1, "FPD")
     found["kpd"] = _attempt("kpd", kpd, *high, seed, skipped)
     steps.done(1, "KPD")
-    fake, truth = (one[:PRDC_EVENTS] for one in scaled_pair(*high))
-    found["prdc_high"] = _attempt("prdc_high", prdc, fake, truth, seed, skipped)
+    found["prdc_high"] = _attempt("prdc_high", prdc, *scaled_pair(*high), seed, skipped, most=PRDC_EVENTS)
     steps.done(1, "precision and recall")
-    fake, truth = (log_voxels(one[:PRDC_EVENTS]) for one in (pair.generated, pair.reference))
-    found["prdc_low"] = _attempt("prdc_low", prdc, fake, truth, seed, skipped)
+    # no more than test and floor look at: logarithms of all voxels of all showers would fill the memory
+    fake, truth = (
+        log_voxels(one[drawn(len(one), number, derive(seed, "prdc_low"), name)])
+        for one, number, name in (
+            (pair.generated, PRDC_EVENTS, "generated showers"),
+            (pair.reference, 2 * PRDC_EVENTS, "reference showers"),
+        )
+    )
+    found["prdc_low"] = _attempt("prdc_low", prdc, fake, truth, seed, skipped, most=PRDC_EVENTS)
     steps.done(1, "precision and recall of voxels")
     return found
 
 
 def _attempt(
-    name: str, metric: Callable[..., Any], generated: Any, reference: Any, seed: int, skipped: dict[str, str]
+    name: str,
+    metric: Callable[..., Any],
+    generated: Any,
+    reference: Any,
+    seed: int,
+    skipped: dict[str, str],
+    most: int | None = None,
 ) -> Mapping[str, Any] | None:
     """A metric with its floor; without floor, or not at all, where there are too few showers, and ``skipped`` says why."""
-    options = {"seed": derive(seed, name)}
+    options: dict[str, Any] = {"seed": derive(seed, name), "most": most}
     try:
         found: dict[str, Any] = with_floor(metric, generated, reference, **options).to_dict()
     except DataError as error:
         try:
-            found = {**metric(generated, reference, **options).to_dict(), "floor": None}
+            alone = metric_of_equal_counts(metric, generated, reference, **options)
+            found = {**alone.to_dict(), "floor": None}
         except DataError as worse:
             skipped[name] = str(worse)
             return None

@@ -77,6 +77,18 @@ def test_high_level_features_are_those_of_a_loop_over_voxels(geometry: Geometry,
     np.testing.assert_allclose(found["energy_total"], total)
 
 
+def test_sparsities_are_rounded_as_in_the_challenge() -> None:
+    """48 of 160 voxels empty: 1 - 0.7 lies on the lower edge of a bin of its histogram, 0.3 just below."""
+    showers = fake_showers(PHOTONS, 160, seed=4)
+    showers = replace(showers, voxels=showers.voxels / 300)
+    showers.voxels[0, PHOTONS.slices[1]] = np.where(np.arange(160) < 48, 0.0, 2.0)
+    found = high_level(showers)
+    for index, where in enumerate(PHOTONS.slices):
+        filled = showers.voxels[:, where] >= threshold_mev(PHOTONS)
+        np.testing.assert_array_equal(found[f"sparsity_{index}"], 1.0 - filled.mean(axis=1))
+    assert np.digitize(found["sparsity_1"][0], np.linspace(0.0, 1.0, 21)) == 7
+
+
 def test_the_vector_has_the_units_of_the_challenge() -> None:
     showers = fake_showers(PHOTONS, 5)
     showers.voxels[0, PHOTONS.slices[4]] = 0.0

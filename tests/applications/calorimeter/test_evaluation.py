@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,25 @@ def test_two_halves_of_geant4_agree_and_a_shifted_half_does_not(geant4: Showers)
     assert hot["separation"]["sparsity_0"] == same["separation"]["sparsity_0"]  # a factor empties no voxel
     assert hot["fpd"]["n_generated"] == 900
     assert same["skipped"] == hot["skipped"] == {}
+
+
+def test_a_longer_sorted_reference_has_figures_at_their_floors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A perfect generator against more showers, in the order of their energies, with a limit on precision and recall and without."""
+    generated, reference = toy_showers(400, seed=1), toy_showers(1200, seed=2)
+    pair = Pair.of(generated, reference[np.argsort(reference.energies)], "standard", 1)
+    for limit in (10_000, 300):
+        monkeypatch.setattr("hepflows.applications.calorimeter.evaluation.suites.PRDC_EVENTS", limit)
+        found = measure(pair, protocols=[], seed=1)[0]
+        for kind in ("prdc_low", "prdc_high"):
+            one, floor = found[kind], found[kind]["floor"]
+            assert {part[name] for part in (one, floor) for name in ("n_generated", "n_reference")} == {min(limit, 400)}
+            for name in ("precision", "recall", "density", "coverage"):
+                spread = np.hypot(one[f"{name}_error"], floor[f"{name}_error"])
+                assert abs(one[name] - floor[name]) < 4 * spread + 0.01, (kind, name)
+    assert found["fpd"]["floor"]["count_factor"] == pytest.approx((1 / 400 + 1 / 1200) / (2 / 600))
+    for name in ("fpd", "kpd"):
+        one, floor = found[name], found[name]["floor"]
+        assert abs(one["value"] - floor["value"]) < 4 * np.hypot(one["error"], floor["error"]), name
 
 
 @pytest.mark.slow
@@ -120,6 +140,28 @@ def test_metrics_that_need_more_events_are_named_with_the_reason() -> None:
     assert "needs about" in found["skipped"]["fpd"]
     assert found["prdc_high"]["floor"]["n_generated"] == 55
     assert found["auc"] is not None
+
+
+def test_every_key_of_distances_and_every_name_of_a_classifier_is_documented() -> None:
+    section = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8").split("(names-of-classifiers)=")[1]
+    names, keys = section.split("(timing-json)=")[0].split("(distances-json)=")
+    documented = {
+        key for row in re.findall(r"^\| (`.*?) \|", keys, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)
+    }
+    pair = Pair.of(toy_showers(700, seed=1), toy_showers(700, seed=2), "standard", 1)
+    found = measure(pair, protocols=[], seed=1)[0]
+    for name in ("fpd", "kpd", "prdc_low", "prdc_high"):
+        wanted = {key.removesuffix("_error") if name.startswith("prdc") else key for key in found[name]} - {"floor"}
+        assert wanted <= documented, (name, wanted - documented)
+        assert set(found[name]["floor"]) == set(found[name]) - {"floor"}
+    for dataset in ("calochallenge-2", "calochallenge-3"):
+        showers = fake_showers(GEOMETRIES[dataset], 1)
+        assert set(classifiers("full", ["calochallenge", "standardised"], showers)) <= set(
+            re.findall(r"`([\w-]+)`", names)
+        )
+    assert {key.removesuffix("_calochallenge") for key in found if key.endswith("_calochallenge")} == {
+        f"separation{mean}{part}" for mean in ("", "_mean") for part in ("", "_std", "_floor", "_floor_std")
+    }
 
 
 def test_weights_are_used_and_said_where_not() -> None:

@@ -13,7 +13,7 @@ from toy_calorimeter import toy_showers
 from hepflows.applications.calorimeter.data import Showers, read_showers
 from hepflows.applications.calorimeter.features import classifier_features, feature_scale, permuted_showers
 from hepflows.applications.calorimeter.geometry import CALOGAN
-from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separations, share_out
+from hepflows.applications.calorimeter.metrics import classifier_test, evaluate, separation_keys, separations, share_out
 from hepflows.applications.calorimeter.report_text import summary
 from hepflows.applications.calorimeter.shared_conditions import shared_conditions
 from hepflows.errors import ConfigError, DataError
@@ -142,6 +142,21 @@ def test_showers_that_stand_in_both_samples_are_dealt_out() -> None:
         share_out(showers, Showers(np.ones(1), np.zeros((1, 504)), np.zeros((1, 3))))
 
 
+def test_copies_of_a_shower_are_dealt_out_together() -> None:
+    """Every shower twice in one sample: none may be left in both, and nothing else may go."""
+    showers, others = toy_showers(100), toy_showers(30, seed=1)
+    twice = Showers.concatenate([showers, showers, others])
+    for swap in (False, True):
+        pair = (twice, showers) if swap else (showers, twice)
+        *parts, shared = share_out(*pair, seed=3)
+        energies = [set(part.energies.tolist()) for part in parts]
+        assert shared == 100
+        assert not energies[0] & energies[1]
+        assert energies[0] | energies[1] == {*showers.energies.tolist(), *others.energies.tolist()}
+        single, double = reversed(parts) if swap else parts
+        assert (len(single), len(double)) == (50, 2 * 50 + 30)
+
+
 def test_a_sample_against_itself_shows_nothing() -> None:
     showers = toy_showers(300)
     metrics, _ = evaluate(showers, showers, protocol=QUICK, repeats=2)
@@ -159,6 +174,14 @@ def test_separations_find_what_was_changed_and_nothing_else() -> None:
     assert one.value > one.floor + 20 * one.floor_std
     for name in ("energy_0", "energy_1", "centroid_x_1", "sparsity_1", "voxel_energy_1", "e_tot_over_e_inc"):
         assert abs(found[name].value - found[name].floor) < 4 * found[name].floor_std, name
+    keys = separation_keys(found)
+    assert {key for key in keys if "mean" not in key} == {
+        f"separation{part}" for part in ("", "_std", "_floor", "_floor_std")
+    }
+    assert all(set(keys[key]) == set(found) for key in ("separation", "separation_std"))  # type: ignore[arg-type]
+    assert keys["separation_mean"] == pytest.approx(np.mean([each.value for each in found.values()]))
+    assert 0 < keys["separation_mean_std"] < 0.1 * keys["separation_mean"]  # type: ignore[operator]
+    assert 0 < keys["separation_mean_floor_std"] < keys["separation_mean_floor"]  # type: ignore[operator]
 
 
 def test_empty_layers_do_not_distort_separations() -> None:
