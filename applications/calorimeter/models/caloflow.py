@@ -94,8 +94,7 @@ class CaloFlow(nn.Module):
             config, geometry = config.taught_by(teacher.config), teacher.geometry
         self.config: CaloFlowConfig = config
         self.geometry: Geometry = geometry
-        self.seed = seed
-        self.attributes: dict[str, str] = {}
+        self.seed, self.attributes = seed, dict[str, str]()
         self.preprocess = build_preprocess(geometry, config.preprocess)
         self.conditions = Conditions(config.conditions, config.species)
         self.incident = Incident(config.conditions)

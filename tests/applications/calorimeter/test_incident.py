@@ -11,6 +11,8 @@ from toy_calorimeter import TOY, toy_showers
 
 from hepflows.applications.calorimeter import CaloFlow, Showers, load_config
 from hepflows.applications.calorimeter.models.incident import Incident
+from hepflows.applications.calorimeter.spread import Spread
+from hepflows.errors import DomainError
 
 N = 400_000
 
@@ -87,3 +89,23 @@ def test_a_model_keeps_its_list_until_it_learns_others() -> None:
     assert_shares(model.sample(4000, seed=0).energies, np.array([20.0, 99.0]), np.array([299, 1]) / 300)
     model.fit(showers, showers[:100], seed=0)
     assert len(np.unique(model.sample(100, seed=0).energies)) == 100
+
+
+def test_energies_not_given_are_those_of_the_species() -> None:
+    incident = Incident(["theta", "pdg"])
+    showers = toy_showers(1000)
+    pdg = np.where(showers.energies > 30, 22.0, -11.0)
+    showers = replace(showers, columns={"theta": np.linspace(0, 0.2, 1000), "pdg": pdg})
+    incident.fit(showers, np.arange(1000), torch.Generator().manual_seed(1))
+    wanted = np.where(np.arange(600) % 3 == 0, 22.0, -11.0)
+    asked = incident.asked(600, {"pdg": wanted})
+    energies, columns = asked.particles(0, torch.linspace(0, 0.999, 600, dtype=torch.float64), torch.zeros(600))
+    assert ((energies.numpy() > 30) == (wanted == 22)).all()
+    assert (columns["pdg"] == wanted).all()
+    assert incident.beyond(asked) == []
+    (text,) = incident.beyond(incident.asked(10, {"theta": 3.0, "pdg": 22.0}))
+    assert text.startswith("theta 3 to 3, trained on 0")
+    (text,) = incident.beyond(incident.asked(10, {}, Spread.parse("50:200", "--energy")))
+    assert text.startswith("energy 50 to 200, trained on 1.")
+    with pytest.raises(DomainError, match="the condition 'theta' must be finite numbers, but got inf"):
+        incident.asked(10, {"theta": np.inf})

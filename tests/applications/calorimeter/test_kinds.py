@@ -14,9 +14,7 @@ from toy_calorimeter import SMALL, SMALL_TRANSFORMER, TOY, toy_showers
 from hepflows.applications.calorimeter import CALOGAN, CaloFlow, Geometry, GridLayer, PolarLayer, Showers, load_config
 from hepflows.applications.calorimeter.config import CaloFlowConfig
 from hepflows.applications.calorimeter.models.conditions import Conditions
-from hepflows.applications.calorimeter.models.incident import Incident
 from hepflows.applications.calorimeter.models.kinds import layerwise_patches, patch_sizes, spreading_permutations
-from hepflows.applications.calorimeter.spread import Spread
 from hepflows.errors import ConfigError, DataError, DomainError
 
 KINDS = {
@@ -294,26 +292,6 @@ def test_weights_of_any_sign_train_and_those_of_no_sum_do_not() -> None:
     for bad in (0.0 * weight, -1.0 - weight):
         with pytest.raises(DataError, match="need a positive, finite sum"):
             model.fit(replace(showers, columns={**showers.columns, "weight": bad}), showers, seed=1)
-
-
-def test_energies_not_given_are_those_of_the_species() -> None:
-    incident = Incident(["theta", "pdg"])
-    showers = toy_showers(1000)
-    pdg = np.where(showers.energies > 30, 22.0, -11.0)
-    showers = replace(showers, columns={"theta": np.linspace(0, 0.2, 1000), "pdg": pdg})
-    incident.fit(showers, np.arange(1000), torch.Generator().manual_seed(1))
-    wanted = np.where(np.arange(600) % 3 == 0, 22.0, -11.0)
-    asked = incident.asked(600, {"pdg": wanted})
-    energies, columns = asked.particles(0, torch.linspace(0, 0.999, 600, dtype=torch.float64), torch.zeros(600))
-    assert ((energies.numpy() > 30) == (wanted == 22)).all()
-    assert (columns["pdg"] == wanted).all()
-    assert incident.beyond(asked) == []
-    (text,) = incident.beyond(incident.asked(10, {"theta": 3.0, "pdg": 22.0}))
-    assert text.startswith("theta 3 to 3, trained on 0")
-    (text,) = incident.beyond(incident.asked(10, {}, Spread.parse("50:200", "--energy")))
-    assert text.startswith("energy 50 to 200, trained on 1.")
-    with pytest.raises(DomainError, match="the condition 'theta' must be finite numbers, but got inf"):
-        incident.asked(10, {"theta": np.inf})
 
 
 def test_generated_showers_say_what_they_are_and_what_their_model_saw() -> None:
