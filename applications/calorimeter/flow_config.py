@@ -87,7 +87,8 @@ class InductiveConfig(FlowConfig):
     """One flow a layer, conditioned on the layers before it (iCaloFlow, arXiv:2305.11934).
 
     Attributes:
-        window: how many layers before it a layer sees.
+        window: how many layers before it a layer sees; with ``joint`` the layer energies are the first of them, and later layers see these
+            only through a window that reaches back to them.
         share: whether all layers but the first have one flow in common, and all with ``joint``, where the layer energies stand first;
             the layers must then have as many cells each. Where null they share if they have.
         coupling: couplings instead of masked autoregressive flows: sampling is faster then.

@@ -60,9 +60,16 @@ class Incident(nn.Module):
             buffer.copy_(torch.as_tensor(numbers))
         if self.names:
             table = np.stack([energies, *(showers.columns[name][rows] for name in self.names)], 1)
-            ends = np.cumsum(weights.clip(min=0.0))  # what weighs less than nothing is not drawn
-            position = torch.rand(_PARTICLES, generator=rng, dtype=torch.float64).numpy()
-            drawn = np.searchsorted(ends, position * ends[-1], side="right").clip(max=len(ends) - 1)
+            order = np.lexsort(table.T)
+            table, ends = (
+                table[order],
+                np.cumsum(weights[order].clip(min=0.0)),
+            )  # what weighs less than nothing is not drawn
+            # one of each of so many equal parts of what is sorted, so that a rare energy or species has its share
+            position = (
+                torch.arange(_PARTICLES) + torch.rand(_PARTICLES, generator=rng, dtype=torch.float64)
+            ) / _PARTICLES
+            drawn = np.searchsorted(ends, position.numpy() * ends[-1], side="right").clip(max=len(ends) - 1)
             self.particles.copy_(torch.as_tensor(table[drawn]))
 
     def at(self, position: Tensor, species: np.ndarray | None = None) -> tuple[Tensor, dict[str, np.ndarray]]:

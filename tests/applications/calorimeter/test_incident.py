@@ -63,6 +63,20 @@ def test_what_weighs_nothing_in_sum_is_not_drawn() -> None:
     assert_shares(drawn(fitted(energies, weights)), np.array([1.0, 3.0]), np.array([0.5, 0.5]))
 
 
+def test_a_rare_species_comes_with_its_share_of_the_particles() -> None:
+    """3 of 1,000 showers: 15 of the 5,000 particles, whatever the seed."""
+    pdg = np.where(np.arange(4000) % 1000 < 3, 22.0, -11.0)
+    energies = np.random.default_rng(0).uniform(1, 100, 4000)
+    showers = Showers(energies, np.ones((4000, 12)), geometry=TOY, columns={"pdg": pdg})
+    for seed in range(5):
+        incident = Incident(["pdg"])
+        incident.fit(showers, np.arange(4000), torch.Generator().manual_seed(seed))
+        found = incident.particles.numpy()
+        assert abs((found[:, 1] == 22.0).sum() - 15) <= 1
+        quantiles = [np.quantile(one, np.linspace(0.01, 0.99, 50)) for one in (found[:, 0], energies)]
+        np.testing.assert_allclose(*quantiles, atol=0.2)
+
+
 def test_a_hundred_energies_are_a_list_and_more_a_spectrum() -> None:
     for n, listed in ((100, True), (101, False)):
         energies = np.arange(1.0, n + 1)
