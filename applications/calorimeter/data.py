@@ -17,7 +17,7 @@ from hepflows.applications.calorimeter.checks import OWN_UNITS, UnitCheck, check
 from hepflows.applications.calorimeter.formats import GEOMETRY_KEY, TREE, Found, Layout, detect, layout_for
 from hepflows.applications.calorimeter.formats.layout import OWN
 from hepflows.applications.calorimeter.geometry import Geometry, load_geometry
-from hepflows.applications.calorimeter.showers import Showers, joined, same_kind
+from hepflows.applications.calorimeter.showers import Showers, joined, of_known_species, same_kind
 from hepflows.errors import ConfigError, DataError
 from hepflows.io.paths import expand
 
@@ -41,7 +41,8 @@ def read_showers(
 ) -> Showers:
     """Read showers from files of CaloGAN (arXiv:1712.10321), of the CaloChallenge (arXiv:2410.21611) or of showerdata.
 
-    Voxels come as they are, bit for bit; where a file has another unit than memory, to one unit in the last place.
+    Files of one particle each, read together, get the column ``pdg`` where their attribute ``particle`` tells. Voxels come as they are,
+    bit for bit; where a file has another unit than memory, to one unit in the last place.
 
     Args:
         paths: a file, several, a folder or a glob; read in natural order (_t9 before _t10).
@@ -66,6 +67,9 @@ def read_showers(
     """
     options = {"geometry": geometry, "n": n, "dtype": dtype, "project": project}
     parts = list(iterate_showers(paths, **options, energy_unit=energy_unit, voxel_unit=voxel_unit))  # type: ignore[arg-type]
+    if len({part.attributes.get("particle") for part in parts}) > 1:  # which does not tell them apart any more
+        told = [of_known_species(part) for part in parts]
+        parts = told if all("pdg" in part.columns for part in told) else parts
     first, total, attributes = parts[0], sum(map(len, parts)), joined([part.attributes for part in parts])
     energies, columns = np.empty(total), {name: np.empty(total) for name in first.columns}
     voxels = np.empty((total, first.geometry.n_voxels), first.voxels.dtype)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hepflows.applications.calorimeter.config import SplitConfig
 from hepflows.applications.calorimeter.data import iterate_showers
-from hepflows.applications.calorimeter.showers import Showers, joined, same_kind
+from hepflows.applications.calorimeter.showers import Showers, joined, of_known_species, same_kind
 from hepflows.errors import ConfigError, DataError
 from hepflows.io.spill import Spill
 from hepflows.training.seeding import numpy_generator
@@ -52,14 +51,6 @@ def megabytes(memory_gb: float) -> int:
         message = f"--memory {memory_gb:g}: give GB, at least 0"
         raise ConfigError(message)
     return int(min(1e3 * memory_gb, 1e12))
-
-
-def of_known_species(showers: Showers) -> Showers:
-    """The showers with the column ``pdg``, where they have none and their attribute ``particle`` names one species."""
-    numbers = re.findall(r"PDG (-?\d+)", showers.attributes.get("particle", ""))
-    if "pdg" in showers.columns or len(numbers) != 1:
-        return showers
-    return replace(showers, columns={**showers.columns, "pdg": np.full(len(showers), float(numbers[0]))})
 
 
 def gathered(parts: Iterable[Showers], *, folder: Path, memory_gb: float) -> Showers:

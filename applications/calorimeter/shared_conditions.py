@@ -8,8 +8,7 @@ import numpy as np
 
 from hepflows.applications.calorimeter.config import Condition
 from hepflows.applications.calorimeter.models.conditions import Conditions
-from hepflows.applications.calorimeter.sample import of_known_species
-from hepflows.applications.calorimeter.showers import Showers
+from hepflows.applications.calorimeter.showers import Showers, of_known_species
 
 
 def shared_conditions(first: Showers, second: Showers, *others: Showers | None) -> Conditions | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,14 @@ def weights_of(showers: Showers) -> Array | None:
         message = f"the weights of {len(showers)} showers sum to {showers.weights.sum():.3g}: a sample needs a positive sum of weights"
         raise DataError(message)
     return np.asarray(showers.weights / showers.weights.mean())
+
+
+def of_known_species(showers: Showers) -> Showers:
+    """The showers with the column ``pdg``, where they have none and their attribute ``particle`` names one species."""
+    numbers = re.findall(r"PDG (-?\d+)", showers.attributes.get("particle", ""))
+    if "pdg" in showers.columns or len(numbers) != 1:
+        return showers
+    return replace(showers, columns={**showers.columns, "pdg": np.full(len(showers), float(numbers[0]))})
 
 
 def same_kind(parts: Sequence[Showers]) -> None:

@@ -148,6 +148,15 @@ def test_absent_overflow_is_zero(tmp_path: Path) -> None:
     assert read_showers(tmp_path / "a.hdf5").overflow.tolist() == [[0.0] * 3] * 5
 
 
+def test_files_of_one_particle_each_keep_their_species_together(tmp_path: Path) -> None:
+    for name, particle in (("a", "eplus (PDG -11)"), ("b", "gamma (PDG 22)"), ("c", "pions")):
+        write_showers(tmp_path / f"{name}.hdf5", simulate(3), attributes={"particle": particle})
+    files = [tmp_path / f"{name}.hdf5" for name in "abc"]
+    assert read_showers(files[:2]).columns["pdg"].tolist() == [-11.0] * 3 + [22.0] * 3
+    assert read_showers(files[:1]).columns == {}
+    assert read_showers(files).columns == {}  # of the pions nothing is known
+
+
 @pytest.mark.parametrize("suffix", ["root", "hdf5"])
 def test_several_files_are_read_in_order_up_to_n(suffix: str, tmp_path: Path) -> None:
     whole = simulate(12, geometry=SIX)
