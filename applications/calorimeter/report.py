@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepflows.applications.calorimeter.evaluation.context import Context
+from hepflows.applications.calorimeter.report_cards import cards
+from hepflows.applications.calorimeter.report_notices import notices
 from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions
 from hepflows.applications.calorimeter.report_tables import counts, figures, left_out, separation_table
-from hepflows.applications.calorimeter.report_text import cards, count, notices, number, verdict
+from hepflows.applications.calorimeter.report_text import count, number
+from hepflows.applications.calorimeter.report_verdict import verdict
 from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.report import plots

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepflows.applications.calorimeter import report, report_pictures, report_text
+from hepflows.applications.calorimeter import report, report_notices, report_pictures
 from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, GridLayer
 from hepflows.applications.calorimeter.report import write_report
@@ -266,39 +266,13 @@ def test_of_many_layers_a_few_are_shown() -> None:
     assert report_pictures.shown_layers(SMALL) == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("change", "title", "tone"),
-    [
-        ({}, "Distinguishable", "warning"),
-        ({"auc": 0.52}, "No difference found", "good"),
-        ({"auc": 0.56}, "Hard to tell", "good"),
-        ({"auc": 0.8}, "Easily told", "warning"),
-        ({"auc": 0.99}, "Almost always", "bad"),
-        ({"auc": 0.40}, "Below the floor", "warning"),
-        ({"auc": 0.52, "power_ok": False, "power_auc": 0.6}, "No verdict", "bad"),
-        ({"auc": 0.9, "power_ok": False}, "Different from Geant4; how much", "bad"),
-        ({"auc": 0.52, "auc_std": None, "auc_floor": None, "auc_floor_std": None}, "Hard to tell", "good"),
-        ({"auc": 0.52, "power_ok": np.False_}, "No verdict", "bad"),
-        ({"auc": None}, "No classifier test", "note"),
-        ({"auc": float("nan")}, "No classifier test", "note"),
-    ],
-)
-def test_the_verdict_in_words(change: dict[str, Any], title: str, tone: str) -> None:
-    found = report_text.verdict({**METRICS, **change}, "Geant4", "flow")
-    assert found[0] == tone
-    assert found[1].startswith(title)
-    if change.get("power_auc"):
-        assert "AUC of 0.600; at least 0.75 is needed. A low AUC is therefore no evidence" in found[2]
-    assert ("The power check failed" in found[2]) == (change.get("power_ok", True) in (False, np.False_))
-
-
 def test_notices() -> None:
-    titles = [title for _, title, _ in report_text.notices({**METRICS, "power_ok": None, "n_shared": 3}, [{}])]
+    titles = [title for _, title, _ in report_notices.notices({**METRICS, "power_ok": None, "n_shared": 3}, [{}])]
     assert titles == ["No power check.", "Samples overlap."]
-    small = report_text.notices({**METRICS, "n_classifier_train": 720}, [{"a": "b"}, {"tables": "NOT OFFICIAL"}])
+    small = report_notices.notices({**METRICS, "n_classifier_train": 720}, [{"a": "b"}, {"tables": "NOT OFFICIAL"}])
     assert [title for _, title, _ in small] == ["Small sample.", "About the sample."]
     assert "720 showers" in small[0][2]
-    assert report_text.notices({}, [{}]) == []
+    assert report_notices.notices({}, [{}]) == []
 
 
 @pytest.mark.parametrize(
