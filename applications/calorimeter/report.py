@@ -127,7 +127,11 @@ def _write_figures(report: Report, metrics: Metrics, reference: str, context: Co
             f"{context.title}: published, not measured here. {context.caveat} A dash in a row of this evaluation (here): not "
             "measured by the published protocol. AUC low is that of voxels, high that of high-level features."
         )
-        report.table(context.header, [*context.own, *context.published])
+        report.table(context.header, [*context.own, *context.published], caption=context.footnote)
+        if context.times:
+            report.heading("Published sizes and times")
+            words = "Parameters that generation needs; milliseconds a shower, by size of the batch. The hardware is unknown: context only."
+            report.table(*context.times, caption=words)
 
 
 def _write_images(report: Report, showers: Mapping[str, Showers]) -> None:
