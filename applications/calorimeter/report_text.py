@@ -10,6 +10,11 @@ from hepflows.metrics.result import POWER_NEEDED
 
 Metrics = Mapping[str, Any]
 
+FEW_EVENTS = 20_000
+"""Events per class to train, select and score a classifier, below which its AUC does not count; CaloFlow trained with 60,000."""
+
+_PARTS = ("train", "select", "score")
+
 
 def number(metrics: Metrics, name: str) -> float | None:
     """A metric as a finite number, or None where it is missing."""
@@ -23,6 +28,20 @@ def flag(metrics: Metrics, name: str) -> bool | None:
     """A metric that is true or false, or None where it is missing."""
     value = metrics.get(name)
     return None if value is None else bool(value)
+
+
+def classifier_events(metrics: Metrics) -> dict[str, int]:
+    """Events per class that each classifier saw in all, by its name; of a run's only one without a name.
+
+    >>> classifier_events({"n_classifier_train": 600, "n_classifier_select": 200, "n_classifier_score": 200})
+    {'': 1000}
+    """
+    found = {}
+    for name, one in (metrics.get("classifiers") or {"": metrics}).items():
+        parts = [number(one, f"n_classifier_{part}") for part in _PARTS]
+        if all(part is not None for part in parts):
+            found[name] = int(sum(part or 0.0 for part in parts))
+    return found
 
 
 def duration(seconds: float) -> str:
@@ -68,10 +87,12 @@ def summary(metrics: Mapping[str, Any], *, worst: int = 3) -> list[tuple[str, st
     """
     rows: list[tuple[str, str, str]] = []
     if metrics.get("auc") is not None:
-        counts = " + ".join(f"{metrics[f'n_classifier_{part}']:,}" for part in ("train", "select", "score"))
+        counts = " + ".join(f"{metrics[f'n_classifier_{part}']:,}" for part in _PARTS)
         rows.append(
             ("AUC", _with_error(metrics, "auc"), f"{counts} a class, {metrics['classifier_repeats']} trainings")
         )
+        if any(events < FEW_EVENTS for events in classifier_events(metrics).values()):
+            rows.append(("small sample", "", f"an AUC counts with {FEW_EVENTS:,} showers a class or more in all"))
     if metrics.get("auc_floor") is not None:
         rows.append(("AUC floor", _with_error(metrics, "auc_floor"), "two true samples"))
     if metrics.get("power_auc") is not None:

@@ -34,7 +34,7 @@ def verdict(metrics: Metrics, reference: str, sample: str) -> tuple[Tone, str, s
         meaning += "Guessing would give 50 %; the floor of this sample was not measured."
     else:
         known = plus_minus(floor, floor_error)
-        meaning += f"{reference} against {reference}, judged in the same way, gives {known} (the floor)."
+        meaning += f"Two samples of {reference}, judged in the same way, give {known} (the floor)."
     distance, words = _distance(metrics, auc, error)
     meaning += words + differ
     if flag(metrics, "power_ok") is False:
@@ -60,7 +60,7 @@ def differing(metrics: Metrics) -> list[str]:
     for name in values:
         value, floor, error = (number(one, name) for one in (values, floors, errors))
         if value is not None and floor is not None and error and value > max(2 * floor, floor + FAR * error):
-            far[name] = (value - floor) / error
+            far[name] = value - floor
     return sorted(far, key=lambda name: -far[name])
 
 
@@ -70,8 +70,12 @@ def _differing_words(metrics: Metrics) -> str:
         return ""
     value, floor = (number(metrics[part], names[0]) for part in ("separation", "separation_floor"))
     others = [plain_name(name) for name in names[1:]]
-    also = {0: "", 1: f", as does {', '.join(others)}"}.get(len(others), f", as do {len(others)} others")
-    return f" {plain_name(names[0])} differs: its separation is {short(value)}, with a floor of {short(floor)}{also}."
+    also = (
+        ""
+        if not others
+        else f", and so {'does ' + others[0] if len(others) == 1 else f'do {len(others)} other observables'}"
+    )
+    return f" {plain_name(names[0])} differs (separation {short(value)}, floor {short(floor)}){also}."
 
 
 def _weak_title(distance: float | None, reference: str, differ: str) -> str:

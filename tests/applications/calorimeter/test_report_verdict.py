@@ -74,7 +74,7 @@ def test_no_difference_is_never_said_beside_a_large_separation() -> None:
     assert verdict(blind, "Geant4", "flow")[0] == "good"
     tone, title, text = verdict({**blind, **FAR}, "Geant4", "flow")
     assert (tone, title) == ("warning", "The classifier finds no difference, but distributions differ.")
-    assert "Energy, layer 1 differs: its separation is 0.3730, with a floor of 0.0600." in text
+    assert "Energy, layer 1 differs (separation 0.3730, floor 0.0600)." in text
     weak = verdict({**blind, **FAR, "power_ok": False}, "Geant4", "flow")
     assert weak[1].startswith("Different from Geant4; how much")
     assert "Energy, layer 1 differs" in verdict(FAR, "Geant4", "flow")[2]
