@@ -79,6 +79,14 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     assert "one half of reference against the other" in page
     assert "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, " in page
     assert "score with 72 + 24 + 24 a class" in page
+    identity = json.loads((out / "manifest.json").read_text())["identity"]
+    assert identity["config"]["geometry"] == RINGS.name
+    assert identity["config"]["device"] == "cpu"
+    assert [(one.get("sample"), one.get("reference"), one["name"]) for one in identity["data"]] == [
+        ("one", None, "one.hdf5"),
+        ("<b>second</b>", None, "two.hdf5"),
+        (None, "reference", "truth.hdf5"),
+    ]
     # one alone, into the same folder: an evaluation may be replaced, and its numbers do not depend on company
     evaluate_files(samples[:1], str(tmp_path / "truth.hdf5"), out, **options)
     alone = json.loads((out / "metrics.json").read_text())
