@@ -119,7 +119,7 @@ def _spectra(showers: Mapping[str, Showers]) -> list[Notice]:
         compared = f"{ranges[0]} in both" if ranges[0] == ranges[1] else f"{ranges[0]} against {ranges[1]}"
         weighted = " (weights are not counted)" if any("weight" in part.columns for part in (one, reference)) else ""
         text = (
-            f"{sample} has other incident energies than {name} ({compared}), and what follows mixes that with the model{weighted}. "
+            f"{sample} has other incident energies than {name} ({compared}), and the comparison mixes that with the model{weighted}. "
             "Compare samples of one spectrum."
         )
         found.append(Notice("warning", "The incident energies differ.", text, loud=True))

@@ -123,7 +123,7 @@ def test_other_incident_energies_are_told() -> None:
     found = all_notices({}, {"Geant4": reference, "low": low, "steep": steep, "same": same})
     assert titles(found) == ["The incident energies differ."] * 2
     assert found[0].text.startswith(
-        "low has other incident energies than Geant4 (1–50 GeV against 1–100 GeV), and what follows"
+        "low has other incident energies than Geant4 (1–50 GeV against 1–100 GeV), and the comparison"
     )
     assert found[1].text.startswith("steep has other incident energies than Geant4 (1–100 GeV in both)")
     assert all(notice.loud for notice in found)
