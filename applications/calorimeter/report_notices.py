@@ -144,7 +144,7 @@ def _synthesised(sample: Showers) -> Notice | None:
     strong = hadrons(particles)
     if strong:
         title = f"{in_words(strong)} showers of this simulation are approximate:"
-        crude = f"hadronic cross sections below 20 MeV are crude. Its tables are synthesised, not the official ones ({tables})."
+        crude = f"hadronic cross sections below 20 MeV are crude. Geant4's tables are synthesised here, not the official ones ({tables})."
         return Notice("warning", title, f"{crude} {_ONLY}", loud=True)
     if particles:
         tables = _without_hadrons(tables)
