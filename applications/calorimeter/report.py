@@ -180,6 +180,9 @@ def _roc_picture(curves: Curves, metrics: Metrics, reference: str) -> Picture:
     own = [key for key in curves if key.startswith(FLOOR_OF)]
     for key in [*(key for key in curves if key not in own), *own]:
         name, values, metric = _curve(key, metrics, reference, several=len(own) > 1)
+        name = (
+            key if name in named else name
+        )  # two floors of one size, of samples that share other showers with the reference
         named[name] = curves[key]
         if metric == "auc_floor":
             floors.append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def _few_events(metrics: Mapping[str, Metrics]) -> list[Notice]:
 def _generated_reference(showers: Mapping[str, Showers]) -> list[Notice]:
     name, reference = next(iter(showers.items()))
     engine = reference.attributes.get("engine", "")
-    if not (engine.startswith("hepflows") and "CaloFlow" in engine):
+    if not re.search(r"hepflows \S+ CaloFlow", engine):
         return []
     text = (
         f"The file of {name} says that a model made it ({engine}). What follows compares models with one another, not with true showers: "

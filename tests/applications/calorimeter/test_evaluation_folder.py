@@ -94,6 +94,22 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_plots")
+def test_samples_of_other_sizes_have_curves_of_their_own_floors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(report, "_write_curves", lambda _, curves, *rest: drawn.update(curves))
+    for name, n in (("one", 120), ("two", 120), ("few", 60), ("truth", 240)):
+        write_showers(tmp_path / f"{name}.hdf5", fake_showers(RINGS, n, seed=len(name) + n))
+    samples = [str(tmp_path / f"{name}.hdf5") for name in ("one", "two", "few")]
+    found = evaluate_files(samples, str(tmp_path / "truth.hdf5"), tmp_path / "out", protocols=[QUICK], repeats=2)
+    assert list(drawn) == ["one", "floor of one", "two", "few", "floor of few"]
+    assert found.metrics["few"]["auc_floor"] != found.metrics["one"]["auc_floor"] == found.metrics["two"]["auc_floor"]
+    assert [notice.title for notice in found.notices] == ["Small sample."]
+    assert found.reference == "reference"
+
+
+@pytest.mark.usefixtures("without_plots")
 def test_every_key_is_documented(tmp_path: Path) -> None:
     write_showers(tmp_path / "a.hdf5", fake_showers(RINGS, 110, seed=1))
     write_showers(tmp_path / "b.hdf5", fake_showers(RINGS, 110, seed=2))

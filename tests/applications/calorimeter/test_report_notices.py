@@ -143,3 +143,6 @@ def test_a_generated_reference_is_told() -> None:
     assert (found.tone, found.title) == ("bad", "The reference is generated.")
     assert "(hepflows 0.1.0.dev0 CaloFlow student)" in found.line
     assert all_notices({}, {"reference": toys(seed=2), "flow": model}) == []
+    # a file made of several
+    mixed = toys(seed=1, engine="Geant4 11.4.0 (calzone 1.2.2) | hepflows 0.1.0.dev0 CaloFlow student")
+    assert titles(all_notices({}, {"reference": mixed, "flow": toys(seed=2)})) == ["The reference is generated."]

@@ -136,3 +136,7 @@ def test_every_floor_is_drawn_with_its_area(tmp_path: Path, monkeypatch: pytest.
     some = {name: (rate, curves[name]) for name in ("big", "small", "floor of big")}
     report.write_report(tmp_path / "b.html", showers=showers, metrics=alike, roc=some)
     assert drawn["curves"] == ["big", "small", "Geant4 (floor)"]
+    # two floors of one size that are not the same
+    twins = {name: (rate, curves[name]) for name in ("big", "small", "floor of big", "floor of small")}
+    report.write_report(tmp_path / "c.html", showers=showers, metrics=alike, roc=twins)
+    assert drawn["curves"] == ["big", "small", "floor, 1,200 a class", "floor of small"]
