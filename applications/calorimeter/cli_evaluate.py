@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from hepflows.options import Seed, Threads
 
 if TYPE_CHECKING:
     from hepflows.applications.calorimeter.evaluation.context import Context
+    from hepflows.applications.calorimeter.evaluation.folder import Evaluation
 
 
 def evaluate(
@@ -30,7 +31,13 @@ def evaluate(
         str, typer.Argument(help="File of true showers that no model has seen; the last argument.", show_default=False)
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for metrics.json and report.html.", show_default=False)
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for metrics.json and report.html; an earlier evaluation there is replaced.",
+            show_default=False,
+        ),
     ],
     geometry: Cells = None,
     suite: Annotated[
@@ -44,7 +51,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Classifier: standardised (also for a thousand showers), caloflow (as published, wants ten thousands), calochallenge, "
-            "calochallenge-512; repeatable, the first one gives the verdict; standardised where not given.",
+            "calochallenge-512, calochallenge-resnet-ds2, calochallenge-resnet-ds3 (for cells of these datasets); repeatable, the first "
+            "one gives the verdict; standardised where not given.",
             show_default=False,
         ),
     ] = None,
@@ -67,7 +75,7 @@ def evaluate(
     from hepflows.applications.calorimeter.evaluation.folder import evaluate_files
 
     use_threads(threads)
-    found, context = evaluate_files(
+    found = evaluate_files(
         samples,
         reference,
         out,
@@ -79,7 +87,7 @@ def evaluate(
         n=n,
         device=device,
     )
-    _tell(found, context)
+    _tell(found)
     console.say(f"report: {out / 'report.html'}")
 
 
@@ -87,7 +95,10 @@ def timing(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.", show_default=False)],
     batch: Annotated[
         list[int] | None,
-        typer.Option(help="Showers in one call; repeatable; 1, 100 and 10,000 where not given.", show_default=False),
+        typer.Option(
+            help="Showers in one call, generated in blocks of 1,000; repeatable; 1, 100 and 10,000 where not given.",
+            show_default=False,
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each size.", min=3)] = 7,
     output: Annotated[
@@ -118,29 +129,58 @@ def timing(
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.table(rows(found))
     console.say(f"{found['cpu']}, {found['threads']} threads, {found['parameters']:,} parameters; {target}")
+    _tell_times(found["geometry"])
 
 
-def _tell(found: dict[str, dict[str, Any]], context: Context | None) -> None:
-    """All figures, and published ones under a heading of their own."""
-    from hepflows.applications.calorimeter.report_tables import figures, left_out
+def _tell(found: Evaluation) -> None:
+    """All figures, what to know before quoting them, and published ones under a heading of their own."""
+    from hepflows.applications.calorimeter.report_tables import figures, left_out, marks
     from hepflows.applications.calorimeter.report_text import worst_separations
+    from hepflows.applications.calorimeter.report_verdict import verdict
 
-    table = figures(found)
+    table = figures(found.metrics)
     if table:
         _columns([table[0], *table[1]])
-    for name, metrics in found.items():
-        console.say(f"\n{name}: {metrics.get('verdict', 'largest separations')}")
+        _say(marks(found.metrics))
+    for name, metrics in found.metrics.items():
+        console.say(f"\n{name}: {verdict(metrics, found.reference, name)[1]}")
+        _say(metrics.get("verdict", ""))
         console.table(worst_separations(metrics))
         if metrics["n_shared"]:
             console.say(f"{metrics['n_shared']:,} showers stood in both files and were dealt out, half to each")
-    for sentence in left_out(found):
-        console.say(sentence)
-    if context:
-        console.say(f"\n{context.title}: published, not measured here, as context; errors stand in the report")
-        short = [[cell.split(" ± ")[0] for cell in row] for row in [*context.own, *context.published]]
-        _columns([context.header, *short])
-        console.say(context.caveat)
     console.say("")
+    for sentence in [*left_out(found.metrics), *(notice.line for notice in found.notices if notice.loud)]:
+        console.say(sentence)
+    if found.context:
+        _tell_context(found.context)
+    console.say("")
+
+
+def _tell_context(context: Context) -> None:
+    console.say(
+        f"\n{context.title}: published, not measured here, as context; the errors of others stand in the report"
+    )
+    others = [[cell.split(" ± ")[0] for cell in row] for row in context.published]
+    _columns([context.header, *context.own, *others])
+    _say(context.footnote)
+    console.say(context.caveat)
+
+
+def _tell_times(geometry: str) -> None:
+    """Published sizes and times of models in these cells."""
+    from hepflows.applications.calorimeter.evaluation.context import published_times
+    from hepflows.applications.calorimeter.geometry import GEOMETRIES
+
+    known = next((key for key, one in GEOMETRIES.items() if one.name == geometry), "")
+    table = published_times(known.replace("-", "_"))
+    if table:
+        console.say(f"\n{geometry}: published milliseconds a shower by size of the batch, as context; unknown hardware")
+        _columns([table[0], *table[1]])
+
+
+def _say(text: str) -> None:
+    if text:
+        console.say(text)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> None:

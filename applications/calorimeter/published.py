@@ -49,6 +49,7 @@ class PublishedRow:
         unit: "1e-3", "ms" or empty.
         source: paper and table.
         caveat: what the number holds for.
+        printed: value and error with the digits that were published.
     """
 
     dataset: str
@@ -59,12 +60,10 @@ class PublishedRow:
     unit: str
     source: str
     caveat: str
+    printed: str
 
     def __str__(self) -> str:
-        digits = ".3f" if self.metric.startswith("auc") else "g"
-        text = f"{self.value:{digits}}" if self.error is None else f"{self.value:{digits}} ± {self.error:{digits}}"
-        if self.unit == "1e-3":
-            text = f"({text}) × 10⁻³"
+        text = f"({self.printed}) × 10⁻³" if self.unit == "1e-3" else self.printed
         return f"{self.model}: {text}{' ms' if self.unit == 'ms' else ''}"
 
 
@@ -108,11 +107,12 @@ def published_rows(dataset: str, metric: str) -> tuple[PublishedRow, ...]:
             dataset=table["dataset"],
             model=row["model"],
             metric=metric,
-            value=value,
-            error=error,
+            value=float(value),
+            error=None if error is None else float(error),
             unit=METRICS[metric][1],
             source=_source(table, row),
             caveat=". ".join(text for text in (table["caveat"].removesuffix("."), row.get("remark")) if text),
+            printed=value if error is None else f"{value} ± {error}",
         )
         for row in table["rows"]
         for value, error in [_entry(table, row, metric)]
@@ -120,14 +120,14 @@ def published_rows(dataset: str, metric: str) -> tuple[PublishedRow, ...]:
     )
 
 
-def _entry(table: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> tuple[float | None, float | None]:
-    """Value and error, None where there are none."""
+def _entry(table: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> tuple[str | None, str | None]:
+    """Value and error as they were published, None where there are none."""
     entry = row.get(metric)
     name, times, batch = metric.rpartition("_ms_")
     if times and f"{name}_ms" in row:
-        entry = row[f"{name}_ms"][table["batch_sizes"].index(int(batch))]
+        entry = row[f"{name}_ms"][table["batch_sizes"].index(batch)]
     value, error = entry if isinstance(entry, list) else (entry, None)
-    return None if value is None else float(value), error
+    return value, error
 
 
 def _source(table: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -135,10 +135,20 @@ def _source(table: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return f"{f'arXiv:{paper}' if paper else 'paper not known'}, {table['table']}"
 
 
+class _AsWritten(yaml.SafeLoader):
+    """Numbers stay texts: 0.70 is not 0.7."""
+
+
+_AsWritten.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in ("float", "int")]
+    for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 @cache
 def _table(dataset: str) -> Mapping[str, Any]:
     text = (_folder() / f"{dataset}.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = yaml.safe_load(text)
+    table: Mapping[str, Any] = yaml.load(text, Loader=_AsWritten)  # a safe loader
     return table
 
 

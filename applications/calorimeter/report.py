@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepflows.applications.calorimeter.evaluation.context import Context
+from hepflows.applications.calorimeter.report_cards import cards
+from hepflows.applications.calorimeter.report_notices import all_notices
 from hepflows.applications.calorimeter.report_pictures import HEADINGS, average_showers, distributions
 from hepflows.applications.calorimeter.report_tables import counts, figures, left_out, separation_table
-from hepflows.applications.calorimeter.report_text import cards, count, notices, number, verdict
+from hepflows.applications.calorimeter.report_text import count, number
+from hepflows.applications.calorimeter.report_verdict import verdict
 from hepflows.applications.calorimeter.showers import Showers, weights_of
 from hepflows.errors import DataError
 from hepflows.report import plots
@@ -27,6 +30,9 @@ CURVES = {
     "floor": ("{reference} (floor)", "auc_floor"),
     "power check": ("permuted (power check)", "power_auc"),
 }
+
+FLOOR_OF = "floor of "
+"""Before the name of a sample: the key of the ROC curve of its floor, where samples have floors of their own."""
 
 
 def write_report(
@@ -49,7 +55,8 @@ def write_report(
         showers: samples by name in one geometry, the reference ("Geant4") first, then one or more generated ones.
         metrics: what stands in ``metrics.json`` of each generated sample, by its name; any of it may be missing.
         histories: losses by epoch ("train", "validation") by name of the flow.
-        roc: (false positive rate, true positive rate) by name: "generated", "floor", "power check", a sample, or any other.
+        roc: (false positive rate, true positive rate) by name: "generated", "floor", "power check", a sample, "floor of" one, or any
+            other.
         manifest: how the run was made; nested mappings become tables.
         context: published numbers.
         title: heading of the page.
@@ -103,12 +110,8 @@ def _write_verdict(report: Report, metrics: Metrics, showers: Mapping[str, Showe
         report.notice(text, tone, title=title if len(judged) == 1 else f"{sample}: {title}")
     if len(samples) == 1:
         report.cards(cards(metrics[samples[0]], reference, samples[0]))
-    told = set()
-    for sample in samples:
-        for tone, title, text in notices(metrics[sample], [showers[reference].attributes, showers[sample].attributes]):
-            if (title, text) not in told:
-                report.notice(text, tone, title=title)
-            told.add((title, text))
+    for notice in all_notices(metrics, showers):
+        report.notice(notice.text, notice.tone, title=notice.title)
 
 
 def _write_figures(report: Report, metrics: Metrics, reference: str, context: Context | None) -> None:
@@ -124,7 +127,11 @@ def _write_figures(report: Report, metrics: Metrics, reference: str, context: Co
             f"{context.title}: published, not measured here. {context.caveat} A dash in a row of this evaluation (here): not "
             "measured by the published protocol. AUC low is that of voxels, high that of high-level features."
         )
-        report.table(context.header, [*context.own, *context.published])
+        report.table(context.header, [*context.own, *context.published], caption=context.footnote)
+        if context.times:
+            report.heading("Published sizes and times")
+            words = "Parameters that generation needs; milliseconds a shower, by size of the batch. The hardware is unknown: context only."
+            report.table(*context.times, caption=words)
 
 
 def _write_images(report: Report, showers: Mapping[str, Showers]) -> None:
@@ -169,21 +176,38 @@ def _write_curves(
 
 
 def _roc_picture(curves: Curves, metrics: Metrics, reference: str) -> Picture:
-    named, areas, floor = {}, {}, None
-    first = next(iter(metrics))
-    for key, curve in curves.items():
-        pattern, metric = CURVES.get(key, (key if key in metrics else "", "auc"))
-        name = pattern.format(reference=reference, sample=first) if key in CURVES else key
-        named[name] = curve
-        floor = name if key == "floor" else floor
-        values = metrics.get(key, metrics[first])
-        if pattern and (area := number(values, metric)) is not None:
+    named, areas, floors = {}, {}, []
+    own = [key for key in curves if key.startswith(FLOOR_OF)]
+    for key in [*(key for key in curves if key not in own), *own]:
+        name, values, metric = _curve(key, metrics, reference, several=len(own) > 1)
+        name = (
+            key if name in named else name
+        )  # two floors of one size, of samples that share other showers with the reference
+        named[name] = curves[key]
+        if metric == "auc_floor":
+            floors.append(name)
+        if metric and (area := number(values, metric)) is not None:
             areas[name] = (area, number(values, f"{metric}_std"))
     caption = (
         "Mean over the trainings, on showers that the classifier was not trained on. The closer to the diagonal, the "
         "better the generator."
     )
-    return Picture(plots.roc(named, auc=areas, floor=floor), caption, title="Classifier.", alt="ROC curves")
+    return Picture(plots.roc(named, auc=areas, floor=floors), caption, title="Classifier.", alt="ROC curves")
+
+
+def _curve(key: str, metrics: Metrics, reference: str, *, several: bool) -> tuple[str, Mapping[str, Any], str]:
+    """Of a ROC curve: its name, and where its area stands, in which metrics and under which key (none of a curve of the caller's own)."""
+    first = next(iter(metrics))
+    sample = key.removeprefix(FLOOR_OF)
+    if key in metrics and len(metrics) > 1:
+        return key, metrics[key], "auc"
+    if key in CURVES:
+        pattern, metric = CURVES[key]
+        return pattern.format(reference=reference, sample=first), metrics[first], metric
+    if sample != key and sample in metrics:
+        events = f"{sum(metrics[sample].get('n_classifier_floor') or []):,} a class"
+        return f"floor, {events}" if several else f"{reference} (floor)", metrics[sample], "auc_floor"
+    return key, metrics.get(key, {}), "auc" if key in metrics else ""
 
 
 def _write_separation(report: Report, metrics: Metrics, reference: str) -> None:
@@ -197,7 +221,7 @@ def _write_separation(report: Report, metrics: Metrics, reference: str) -> None:
     report.paragraph(
         "Separation power S = ½ Σ (h₁ − h₂)² / (h₁ + h₂) of two histograms of unit sum, largest first: 0 where they are "
         "the same, 1 where they do not overlap (arXiv:2009.03796). The floor is what two samples of one distribution would "
-        "give with as many showers and the same bins: a value near it shows no difference."
+        f"give with as many showers and the same bins: a value near it shows no difference.{_own_floors(metrics)}"
     )
     for heading, table in tables.items():
         if table and heading:
@@ -205,6 +229,13 @@ def _write_separation(report: Report, metrics: Metrics, reference: str) -> None:
                 report.table(*table)
         elif table:
             report.table(*table)
+
+
+def _own_floors(metrics: Metrics) -> str:
+    """What the table of several samples shows of their floors."""
+    if len(metrics) == 1:
+        return ""
+    return " In brackets: S over the floor of that sample, which goes by its size; the last column has the range of the floors."
 
 
 def _write_origin(report: Report, showers: Mapping[str, Showers], manifest: Mapping[str, Any]) -> None:

@@ -113,7 +113,8 @@ def distributions(
         if layer is None or layer in layers:
             heading = FAMILIES.get(family, ("", ""))[0]
             of_samples = {sample: values[sample][name] for sample in values}
-            found = _picture(name, of_samples, metrics or {}, weights=weights)
+            cells = showers[reference].geometry.slices[layer] if family == "sparsity" and layer is not None else None
+            found = _picture(name, of_samples, metrics or {}, cells=cells, weights=weights)
             pictures.setdefault(heading, []).extend(found)
     for layer in layers:
         pictures.setdefault("Voxel energies", []).extend(_voxels(layer, showers, metrics or {}, weights))
@@ -127,15 +128,22 @@ def _place(name: str) -> int:
 
 
 def _picture(
-    name: str, values: Mapping[str, Array], metrics: Mapping[str, Mapping[str, Any]], remark: str = "", **options: Any
+    name: str,
+    values: Mapping[str, Array],
+    metrics: Mapping[str, Mapping[str, Any]],
+    remark: str = "",
+    cells: slice | None = None,
+    **options: Any,
 ) -> Iterator[Picture]:
-    """One histogram, or none where the reference has no value to make bins from."""
+    """One histogram, or none where the reference has no value to make bins from; of shares of the ``cells`` where given."""
     known = OBSERVABLES.get(name, Observable(plain_name(name)))
     reference, *samples = values
     truth = values[reference]
     if not np.any(np.isfinite(truth) & ((truth > 0) | (not known.log))):
         return
     edges = known.edges(truth)
+    if cells is not None:
+        edges = share_edges(edges, cells.stop - cells.start)
     figure = plots.comparison(
         truth,
         {sample: values[sample] for sample in samples},
@@ -151,20 +159,36 @@ def _picture(
     yield Picture(figure, caption, title=f"{title}.", alt=f"distribution: {title}")
 
 
+def share_edges(edges: Array, cells: int) -> Array:
+    """Bins for shares k / n of n cells over the range of other bins, each around as many of these values: else some bins hold more of them.
+
+    >>> share_edges(np.linspace(0.5, 1.0, 41), 4) * 4
+    array([1.5, 2.5, 3.5, 4.5])
+    """
+    first, last = max(round(edges[0] * cells), 0), min(round(edges[-1] * cells), cells)
+    step = -(-(last - first + 1) // (len(edges) - 1))
+    bins = -(-(last - first + 1) // step)
+    return np.asarray((first - 0.5 + step * np.arange(bins + 1)) / cells)
+
+
 def _separation_words(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
     values = {sample: number(one.get("separation") or {}, name) for sample, one in metrics.items()}
-    floors = [number(one.get("separation_floor") or {}, name) for one in metrics.values()]
+    floors = {sample: number(one.get("separation_floor") or {}, name) for sample, one in metrics.items()}
     told = {sample: value for sample, value in values.items() if value is not None}
     if not told:
         return ""
+    shared = len({floors[sample] for sample in told}) == 1
+    texts = {
+        sample: short(value) + ("" if shared or floors[sample] is None else f" (floor {short(floors[sample])})")
+        for sample, value in told.items()
+    }
     if len(values) > MOST_NAMED:  # all of them stand in the table
         largest = max(told, key=lambda sample: told[sample])
-        words = f"up to {short(told[largest])} ({largest})"
+        words = f"up to {texts[largest]}, {largest}" if "(" in texts[largest] else f"up to {texts[largest]} ({largest})"
     else:
-        words = ", ".join(
-            short(value) if len(values) == 1 else f"{sample} {short(value)}" for sample, value in told.items()
-        )
-    return f"Separation {words}" + ("." if floors[0] is None else f", floor {short(floors[0])}.")
+        words = ", ".join(text if len(values) == 1 else f"{sample} {text}" for sample, text in texts.items())
+    floor = floors[next(iter(told))]
+    return f"Separation {words}" + (f", floor {short(floor)}." if shared and floor is not None else ".")
 
 
 def _outside_words(values: Mapping[str, Array], edges: Array) -> str:

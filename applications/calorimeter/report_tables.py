@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hepflows.applications.calorimeter.evaluation.context import FEWER, scaled_mark
 from hepflows.applications.calorimeter.report_pictures import plain_name
 from hepflows.applications.calorimeter.report_text import count, number, short
 from hepflows.report.numbers import plus_minus
@@ -16,7 +17,9 @@ _PRDC = ("precision", "recall", "density", "coverage")
 
 
 def figures(metrics: Metrics) -> Table | None:
-    """All figures of an evaluation: quantity, one column a sample, floor of the first one; None where no suite was run.
+    """All figures of an evaluation: quantity, one column a sample, floor; None where no suite was run.
+
+    Where samples have floors of their own, for want of as many showers, these stand in a row of their own.
 
     Args:
         metrics: as `measure` gives them, by name of the sample.
@@ -48,10 +51,24 @@ def counts(metrics: Metrics, reference: str) -> str:
             text += f"; classifiers train, select and score with {numbers} a class"
         parts.setdefault(text, []).append(name)
     whole = ". ".join(f"{', '.join(names)}: {text}" for text, names in parts.items())
-    return (
-        f"{whole}. Floor: one half of {reference} against the other, with half the showers (separations: expected for the "
-        f"counts of {next(iter(metrics))}). Precision and the like look at 10,000 showers at most."
-    )
+    return f"{whole}. {_floor_words(metrics, reference)}"
+
+
+def _floor_words(metrics: Metrics, reference: str) -> str:
+    """What the floors are of which something was measured."""
+    samples, separations = metrics.values(), "expected for as many showers as each sample and the reference have"
+    if not any(one.get(name) for one in samples for name in ("classifiers", "fpd", "kpd", "prdc_low", "prdc_high")):
+        return f"Floor: {separations}."
+    text = f"Floor: one half of {reference} against the other, with half the showers (separations: {separations})."
+    if any(one.get(name) for one in samples for name in ("prdc_low", "prdc_high")):
+        text += " Precision and the like look at 10,000 showers at most."
+    return f"{text} {marks(metrics)}".rstrip()
+
+
+def marks(metrics: Metrics) -> str:
+    """What the marks in the table of figures mean; empty where there are none."""
+    distances = [one.get(name) or {} for one in metrics.values() for name in ("fpd", "kpd")]
+    return f"{FEWER}." if any(one.get("scaled_down") for one in distances) else ""
 
 
 def left_out(metrics: Metrics) -> list[str]:
@@ -78,24 +95,57 @@ def _rows(metrics: Metrics) -> Iterator[list[str]]:
         found = [(one.get("classifiers") or {}).get(name) or {} for one in samples]
         for key, words in (("auc", "AUC"), ("jsd", "JSD [bits]")):
             cells = [_cell(one, key, f"{key}_std") for one in found]
-            yield [f"{words}, {_plain(name)}", *cells, _cell(found[0], f"{key}_floor", f"{key}_floor_std")]
-        weak = [("passed" if one.get("power_ok") else "FAILED") if "power_ok" in one else "–" for one in found]
-        yield [f"power check, {_plain(name)}", *weak, ""]
+            floors = [_cell(one, f"{key}_floor", f"{key}_floor_std") for one in found]
+            yield from _with_floors(f"{words}, {_plain(name)}", cells, floors)
+        yield [f"power check, {_plain(name)}", *map(_power, found), ""]
     for name in ("fpd", "kpd"):
         for key, words in (("value", ""), ("unbiased", ", without bias")):
             found = [one.get(name) or {} for one in samples]
             if any(found):
-                row = [_cell(one, key, "error" if key == "value" else f"{key}_error", 1e3) for one in found]
-                floor = _cell(found[0].get("floor") or {}, key, "error" if key == "value" else f"{key}_error", 1e3)
-                yield [f"{name.upper()}{words} × 10³", *row, floor]
+                cells, floors = (
+                    [_distance(one, key) for one in part] for part in (found, [one.get("floor") or {} for one in found])
+                )
+                yield from _with_floors(f"{name.upper()}{words} × 10³", cells, floors)
     for name, words in (("prdc_low", "voxels"), ("prdc_high", "high level")):
         found = [one.get(name) or {} for one in samples]
         if any(found):
             for key in _PRDC:
-                floor = _cell(found[0].get("floor") or {}, key, f"{key}_error")
-                yield [f"{key}, {words}", *(_cell(one, key, f"{key}_error") for one in found), floor]
+                cells, floors = (
+                    [_cell(one, key, f"{key}_error") for one in part]
+                    for part in (found, [one.get("floor") or {} for one in found])
+                )
+                yield from _with_floors(f"{key}, {words}", cells, floors)
     means = [_mean(one.get("separation")) for one in samples]
-    yield ["mean separation", *means, _mean(samples[0].get("separation_floor"))]
+    yield [
+        "mean separation",
+        *map(short, means),
+        _floor_text([(_mean(one.get("separation_floor")), None) for one in samples]),
+    ]
+
+
+def _distance(values: Mapping[str, Any], key: str) -> str:
+    """FPD or KPD; only the published value knows a scheme that it may fall short of."""
+    if key == "value":
+        return _cell(values, key, "error", 1e3) + scaled_mark(values)
+    return _cell(values, key, f"{key}_error", 1e3)
+
+
+def _with_floors(words: str, cells: list[str], floors: list[str]) -> Iterator[list[str]]:
+    """A row, and a second one of floors where the samples do not share theirs."""
+    known = list(dict.fromkeys(floor for floor in floors if floor != "–"))
+    if len(known) <= 1:
+        yield [words, *cells, *(known or ["–"])]
+    else:
+        yield [words, *cells, "next row"]
+        yield [f"floor of each: {words}", *floors, ""]
+
+
+def _power(found: Mapping[str, Any]) -> str:
+    if "power_ok" not in found:
+        return "–"
+    words = "passed" if found["power_ok"] else "FAILED"
+    reached = _cell(found, "power_auc", "power_auc_std")
+    return words if reached == "–" else f"{reached} {words}"
 
 
 def _plain(name: str) -> str:
@@ -117,9 +167,9 @@ def _cell(values: Mapping[str, Any], key: str, error: str, factor: float = 1.0) 
     return plus_minus(factor * value, None if spread is None else factor * spread)
 
 
-def _mean(separations: Mapping[str, Any] | None) -> str:
+def _mean(separations: Mapping[str, Any] | None) -> float | None:
     values = [value for name in separations or {} if (value := number(separations or {}, name)) is not None]
-    return short(sum(values) / len(values)) if values else "–"
+    return sum(values) / len(values) if values else None
 
 
 def separation_table(metrics: Metrics, reference: str, suffix: str = "") -> Table | None:
@@ -130,29 +180,42 @@ def separation_table(metrics: Metrics, reference: str, suffix: str = "") -> Tabl
         reference: its name.
         suffix: of the keys, "_calochallenge" for those in the bins of the challenge.
     """
-    values = {sample: one.get(f"separation{suffix}") or {} for sample, one in metrics.items()}
-    first = next(iter(metrics))
-    floors = metrics[first].get(f"separation_floor{suffix}") or {}
-    errors = metrics[first].get(f"separation_floor_std{suffix}") or {}
-    names = list(dict.fromkeys(name for one in values.values() for name in one))
+    keys = [f"separation{part}{suffix}" for part in ("", "_floor", "_floor_std")]
+    parts = {sample: [one.get(key) or {} for key in keys] for sample, one in metrics.items()}
+    names = list(dict.fromkeys(name for values, _, _ in parts.values() for name in values))
     if not names:
         return None
-    names.sort(key=lambda name: -max(number(one, name) or 0.0 for one in values.values()))
+    names.sort(key=lambda name: -max(number(values, name) or 0.0 for values, _, _ in parts.values()))
     rows = []
     for name in names:
-        found, floor, spread = (
-            [number(one, name) for one in values.values()],
-            number(floors, name),
-            number(errors, name),
-        )
-        text = short(floor) if spread is None else f"{short(floor)} ± {short(spread)}"
-        largest = max((value for value in found if value is not None), default=None)
-        times = "–" if largest is None or not floor else f"{largest / floor:.1f}"
-        rows.append([plain_name(name), *map(short, found), text, times])
+        found = [tuple(number(one, name) for one in part) for part in parts.values()]
+        floor = _floor_text([(least, spread) for _, least, spread in found])
+        if len(found) == 1:
+            value, least, _ = found[0]
+            rows.append([plain_name(name), short(value), floor, _times(value, least)])
+        else:
+            rows.append(
+                [plain_name(name), *(f"{short(value)} ({_times(value, least)})" for value, least, _ in found), floor]
+            )
     return _header(list(metrics), reference), rows
+
+
+def _times(value: float | None, floor: float | None) -> str:
+    return "–" if value is None or not floor else f"{value / floor:.1f}"
+
+
+def _floor_text(floors: Sequence[tuple[float | None, float | None]]) -> str:
+    """The floor that all samples share, or the range of theirs."""
+    known = sorted(((floor, spread) for floor, spread in floors if floor is not None), key=lambda one: one[0])
+    if not known:
+        return "–"
+    (least, spread), most = known[0], known[-1][0]
+    if short(least) != short(most):
+        return f"{short(least)} to {short(most)}"
+    return short(least) if spread is None else f"{short(least)} ± {short(spread)}"
 
 
 def _header(samples: Sequence[str], reference: str) -> list[str]:
     if len(samples) == 1:
         return ["observable", f"S, {samples[0]} against {reference}", "floor", "S / floor"]
-    return ["observable", *samples, "floor", "S / floor"]
+    return ["observable", *(f"{sample}: S (S / floor)" for sample in samples), "floor"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _TOSS = "no separation: AUC 0.5"
+_NAME = 24  # letters of a name that leave room for its area
 
 
 @style.styled
@@ -25,7 +26,7 @@ def roc(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     auc: Mapping[str, tuple[float, float | None]] | None = None,
-    floor: str | None = None,
+    floor: str | Collection[str] | None = None,
     size: tuple[float, float] = (4.2, 4.2),
 ) -> Figure:
     """Draw ROC curves of classifiers, with the diagonal of a coin toss and the area under each curve.
@@ -33,7 +34,7 @@ def roc(
     Args:
         curves: (false positive rate, true positive rate) by name, each increasing from 0 to 1.
         auc: area and its error (or None) by the same names; a missing one is the trapezium area of its curve, no error.
-        floor: the name among `curves` that compares the reference with itself; it is drawn in grey.
+        floor: the name among `curves` that compares the reference with itself, or several such names; they are drawn in grey.
         size: width and height in inches with three lines of legend; further ones add to the height.
 
     Raises:
@@ -45,14 +46,16 @@ def roc(
     """
     rates = {name: _rates(name, pair) for name, pair in curves.items()}
     areas = {name: (float(np.trapezoid(true, false)), None) for name, (false, true) in rates.items()} | dict(auc or {})
-    texts = {name: f"{style.literal(name)}: AUC {_written(*areas[name])}" for name in curves}
+    texts = {name: f"{style.literal(name, _NAME)}: AUC {_written(*areas[name])}" for name in curves}
     figure = style.new_figure(size[0], size[1] + style.legend_room([*texts.values(), _TOSS]) - 0.4)
     axes = figure.subplots()
-    samples = [name for name in curves if name != floor]
+    floors = [name for name in curves if name in ([floor] if isinstance(floor, str) else floor or ())]
+    samples = [name for name in curves if name not in floors]
     for name, text in texts.items():
         false, true = rates[name]
-        if name == floor:
-            axes.plot(false, true, color=style.REFERENCE_LINE, linestyle="-", linewidth=1.4, label=text)
+        if name in floors:
+            dashes = style.DASHES[floors.index(name) % len(style.DASHES)]
+            axes.plot(false, true, color=style.REFERENCE_LINE, linestyle=dashes, linewidth=1.4, label=text)
         else:
             axes.plot(false, true, label=text, **style.sample_style(samples.index(name)))
     diagonal: dict[str, Any] = {"color": style.MUTED, "linestyle": (0, (2, 2)), "linewidth": 1.0}

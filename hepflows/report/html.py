@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Tone = Literal["", "note", "good", "warning", "bad"]
 LARGEST_SVG = 400_000
 """A figure whose SVG has more characters than this is embedded as PNG."""
+_MANY_COLUMNS = 7  # a table with more is set narrower, so that its last ones are seen
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ class Report:
         )
         title = f"<caption>{escape(caption)}</caption>" if caption else ""
         top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
-        self._blocks.append(f'<div class="scroll"><table>{title}\n{top}<tbody>\n{body}\n</tbody></table></div>')
+        kind = ' class="many"' if len(header) > _MANY_COLUMNS else ""
+        self._blocks.append(f'<div class="scroll"><table{kind}>{title}\n{top}<tbody>\n{body}\n</tbody></table></div>')
 
     def figures(self, pictures: Sequence[Picture], *, wide: bool = False) -> None:
         """Write figures, as many side by side as there is room for; `wide` ones take the whole width."""

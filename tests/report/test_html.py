@@ -226,3 +226,12 @@ def test_negative_numbers_have_a_minus_and_commands_a_hyphen() -> None:
     page = report.html()
     for text in ("low-level", "−7.943 ± 0.029", "a Gaussian: −9.76, bins 3-4", ">-1<", "−0.26 ± 0.26", "--cut -1"):
         assert text in page
+
+
+def test_a_table_of_many_columns_is_set_narrower() -> None:
+    """Nine columns of numbers with errors else pass the edge of a page of 1,100 pixels."""
+    report = Report("Tables")
+    report.table([""] * 7, [["0.500 ± 0.002"] * 7])
+    assert 'class="many"' not in report.html()
+    report.table([""] * 9, [["0.500 ± 0.002"] * 9])
+    assert report.html().count('<table class="many">') == 1

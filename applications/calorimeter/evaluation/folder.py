@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hepflows import console
@@ -17,12 +19,31 @@ from hepflows.applications.calorimeter.evaluation.samples import named_paths, re
 from hepflows.applications.calorimeter.evaluation.suites import Pair, Suite, classifiers, measure
 from hepflows.applications.calorimeter.metrics import Curves
 from hepflows.applications.calorimeter.pipeline import file_names, fingerprints
-from hepflows.applications.calorimeter.report import write_report
+from hepflows.applications.calorimeter.report import FLOOR_OF, write_report
+from hepflows.applications.calorimeter.report_notices import Notice, all_notices
 from hepflows.errors import ConfigError
 from hepflows.io.atomic import check_target
 from hepflows.metrics.protocol import ClassifierProtocol, named
 from hepflows.metrics.result import Measurement
 from hepflows.training.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate_files` found.
+
+    Args:
+        metrics: by name of the sample.
+        reference: name of the reference.
+        notices: what to know before quoting a number.
+        context: published numbers to print beside them.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    reference: str
+    notices: list[Notice]
+    context: Context | None
+
 
 _OF_A_RUN = ("model.safetensors", "generated.*", "history.csv", "checkpoint_*.safetensors")
 
@@ -39,7 +60,7 @@ def evaluate_files(
     geometry: str | None = None,
     n: int | None = None,
     device: str | None = None,
-) -> tuple[dict[str, dict[str, Any]], Context | None]:
+) -> Evaluation:
     """Judge samples by one reference: writes ``metrics.json`` and ``report.html`` into a folder of their own.
 
     Args:
@@ -49,9 +70,6 @@ def evaluate_files(
         suite, protocols, repeats, seed, device: see `measure`.
         geometry: the cells of the files, as `load_geometry` takes them; found out where None.
         n: at most so many showers of each file.
-
-    Returns:
-        The metrics by name of the sample, and published numbers to print beside them.
 
     Raises:
         ConfigError, DataError: something is wrong with an option or a file; nothing has been written then.
@@ -69,9 +87,14 @@ def evaluate_files(
             "suite": suite,
             "verdict": {"protocols": [named(one).name for one in protocols], "repeats": repeats},
             "n": n,
+            "geometry": geometry or truth.geometry.name,
+            "device": device or "cpu",
         },
         "seed": seed,
-        "data": [*(one for path in paths.values() for one in fingerprints(path)), *fingerprints(reference)],
+        "data": [
+            *({"sample": name, **one} for name, path in paths.items() for one in fingerprints(path)),
+            *({"reference": true_name, **one} for one in fingerprints(reference)),
+        ],
     }
     replaces, started = (out / "manifest.json").exists(), time.strftime("%Y-%m-%d %H:%M:%S %z")
     RunFolder.check(out, identity, overwrite=replaces)
@@ -97,9 +120,8 @@ def evaluate_files(
         found[name] = {**metrics, "published_dataset": dataset}
         if len(pairs) == 1:
             curves = roc
-        elif roc:  # one floor stands for all, the power check for none
-            floor = curves.pop("floor", roc["floor"])
-            curves |= {name: roc["generated"], "floor": floor}
+        elif roc:  # the power check stands for none
+            curves |= {name: roc["generated"], **_floor_curve(name, roc["floor"], curves)}
     context = published_context(dataset, found)
     # only now: an evaluation that does not end leaves the former one
     folder = RunFolder(out, identity, overwrite=replaces)
@@ -115,7 +137,14 @@ def evaluate_files(
         context=context,
         title=f"{', '.join(paths)} against {file_names(reference)}",
     )
-    return found, context
+    return Evaluation(found, true_name, all_notices(found, showers), context)
+
+
+def _floor_curve(sample: str, floor: tuple[Any, Any], curves: Curves) -> Curves:
+    """The floor of a sample, where it is none of those that stand there already: samples of one size share theirs."""
+    if any(np.array_equal(floor, one) for key, one in curves.items() if key.startswith(FLOOR_OF)):
+        return {}
+    return {f"{FLOOR_OF}{sample}": floor}
 
 
 def _refuse_device(device: str | None) -> None:

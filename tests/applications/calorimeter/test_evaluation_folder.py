@@ -15,9 +15,8 @@ from command_line import calorimeter as command
 from fake_showers import RINGS, fake_showers
 from toy_calorimeter import TOY, toy_showers
 
-from hepflows.applications.calorimeter import GEOMETRIES, report, write_showers
+from hepflows.applications.calorimeter import report, write_showers
 from hepflows.applications.calorimeter.evaluation import timing
-from hepflows.applications.calorimeter.evaluation.context import published_context, published_dataset
 from hepflows.applications.calorimeter.evaluation.folder import evaluate_files
 from hepflows.applications.calorimeter.evaluation.samples import named_paths
 from hepflows.errors import ConfigError
@@ -45,38 +44,6 @@ def test_names_of_samples(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to judge: give one or several samples"):
         named_paths([])
     assert len(named_paths([f"{number}.hdf5" for number in range(20)])) == 20
-
-
-def test_the_published_table_that_belongs_to_a_sample() -> None:
-    calogan = fake_showers(GEOMETRIES["calogan"], 2)
-    assert published_dataset(calogan) is None
-    assert published_dataset(calogan, "data/piplus.hdf5") == "calogan_piplus"
-    assert published_dataset(replace(calogan, attributes={"particle": "e+"}), "gamma.hdf5") == "calogan_eplus"
-    assert published_dataset(replace(calogan, columns={"pdg": np.array([22.0, 22.0])})) == "calogan_gamma"
-    assert published_dataset(replace(calogan, columns={"pdg": np.array([22.0, 11.0])})) is None
-    assert published_dataset(fake_showers(GEOMETRIES["calochallenge-3"], 1)) == "calochallenge_3"
-    assert published_dataset(toy_showers(2)) is None
-
-
-def test_own_numbers_stand_beside_published_ones_of_the_same_protocol_only() -> None:
-    mine: dict[str, Any] = {
-        "suite": "full",
-        "classifiers": {"standardised": {"auc": 0.9, "auc_std": 0.1}, "calochallenge_high": {"auc": 0.7, "auc_std": 0.004}},
-        "fpd": {"value": 0.0031, "error": 1e-4},
-        "prdc_low": dict.fromkeys(PRDC, 0.5),
-    }  # fmt: skip
-    found = published_context("calochallenge_1_photons", {"mine": mine})
-    assert found is not None
-    own = dict(zip(found.header, found.own[0], strict=True))
-    assert own["AUC low"] == "–"  # another protocol
-    assert own["AUC high"] == "0.700 ± 0.004"
-    assert own["FPD × 10³"] == "3.10 ± 0.10"
-    assert own["recall"] == "0.500"
-    teacher = next(row for row in found.published if row[0] == "CaloFlow teacher")
-    assert dict(zip(found.header, teacher, strict=True))["FPD × 10³"] == "3.11 ± 0.09"
-    assert "no rank" in found.caveat
-    assert published_context("calogan_eplus", {"mine": {"suite": "quick"}}) is None
-    assert published_context(None, {"mine": mine}) is None
 
 
 @pytest.fixture
@@ -112,10 +79,34 @@ def test_several_samples_in_one_folder(tmp_path: Path) -> None:
     assert "one half of reference against the other" in page
     assert "one, &lt;b&gt;second&lt;/b&gt;: 120 showers against 120 of reference; classifiers train, " in page
     assert "score with 72 + 24 + 24 a class" in page
+    identity = json.loads((out / "manifest.json").read_text())["identity"]
+    assert identity["config"]["geometry"] == RINGS.name
+    assert identity["config"]["device"] == "cpu"
+    assert [(one.get("sample"), one.get("reference"), one["name"]) for one in identity["data"]] == [
+        ("one", None, "one.hdf5"),
+        ("<b>second</b>", None, "two.hdf5"),
+        (None, "reference", "truth.hdf5"),
+    ]
     # one alone, into the same folder: an evaluation may be replaced, and its numbers do not depend on company
     evaluate_files(samples[:1], str(tmp_path / "truth.hdf5"), out, **options)
     alone = json.loads((out / "metrics.json").read_text())
     assert alone == metrics["samples"]["one"]
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_samples_of_other_sizes_have_curves_of_their_own_floors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(report, "_write_curves", lambda _, curves, *rest: drawn.update(curves))
+    for name, n in (("one", 120), ("two", 120), ("few", 60), ("truth", 240)):
+        write_showers(tmp_path / f"{name}.hdf5", fake_showers(RINGS, n, seed=len(name) + n))
+    samples = [str(tmp_path / f"{name}.hdf5") for name in ("one", "two", "few")]
+    found = evaluate_files(samples, str(tmp_path / "truth.hdf5"), tmp_path / "out", protocols=[QUICK], repeats=2)
+    assert list(drawn) == ["one", "floor of one", "two", "few", "floor of few"]
+    assert found.metrics["few"]["auc_floor"] != found.metrics["one"]["auc_floor"] == found.metrics["two"]["auc_floor"]
+    assert [notice.title for notice in found.notices] == ["Small sample."]
+    assert found.reference == "reference"
 
 
 @pytest.mark.usefixtures("without_plots")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepflows.applications.calorimeter import report, report_pictures, report_text
+from hepflows.applications.calorimeter import report, report_pictures
 from hepflows.applications.calorimeter.data import Showers
 from hepflows.applications.calorimeter.geometry import CALOGAN, Geometry, GridLayer
 from hepflows.applications.calorimeter.report import write_report
@@ -229,7 +229,7 @@ def test_histograms_are_those_of_the_observables() -> None:
     drawn = {picture.title: picture for group in pictures.values() for picture in group}
     upper = drawn["Sparsity, layer 0."].figure.axes[0]  # type: ignore[union-attr]
     values = {name: observables(sample)["sparsity_0"] for name, sample in showers.items()}
-    edges = OBSERVABLES["sparsity_0"].edges(values["Geant4"])
+    edges = report_pictures.share_edges(OBSERVABLES["sparsity_0"].edges(values["Geant4"]), 4)
     for patch, name in zip(upper.patches, showers, strict=True):
         np.testing.assert_allclose(patch.get_data().values, np.histogram(values[name], edges)[0] / len(showers[name]))
     assert drawn["Sparsity, layer 0."].caption.startswith("Separation 0.5000.")
@@ -240,6 +240,19 @@ def test_histograms_are_those_of_the_observables() -> None:
     np.testing.assert_allclose(upper.patches[0].get_data().values, np.histogram(hits, edges)[0] / len(hits))
     empty = [f"{name} {100 * np.mean(sample.voxels == 0):.1f} %" for name, sample in showers.items()]
     assert f"Empty voxels: {', '.join(empty)}." in drawn["Voxel energies, layer 0."].caption
+
+
+@pytest.mark.parametrize("cells", [2, 72, 144, 288, 450])
+def test_bins_of_sparsity_hold_as_many_values_each(cells: int) -> None:
+    """Shares k / n that are equally likely fill equal bins, the last one perhaps less."""
+    for low, high in ((0.0, 1.0), (0.637, 0.991), (0.97, 1.0), (0.5, 1.5)):
+        edges = report_pictures.share_edges(np.linspace(low, high, 41), cells)
+        filled = np.histogram(np.arange(cells + 1) / cells, edges)[0]
+        assert 1 <= len(filled) <= 40
+        assert len(set(filled[:-1])) <= 1
+        assert 1 <= filled[-1] <= filled[0]
+        assert edges[0] <= low <= edges[1]
+        assert edges[-1] >= min(high, 1.0)
 
 
 def test_values_outside_the_bins_are_told() -> None:
@@ -260,45 +273,26 @@ def test_with_many_samples_a_caption_names_what_differs() -> None:
     assert picture.caption.startswith("Separation a 0.1000, b 0.9000. ")
 
 
+def test_captions_have_the_floor_of_each_sample() -> None:
+    values = {"Geant4": np.linspace(0.96, 1.0, 101), **{name: np.full(9, 0.98) for name in "abcd"}}
+
+    def caption(floors: dict[str, float]) -> str:
+        metrics = {
+            name: {"separation": {"e_tot_over_e_inc": 0.1 + floor}, "separation_floor": {"e_tot_over_e_inc": floor}}
+            for name, floor in floors.items()
+        }
+        (picture,) = report_pictures._picture("e_tot_over_e_inc", values, metrics)
+        return picture.caption.split(" Outside")[0]
+
+    assert caption({"a": 0.02, "b": 0.02}) == "Separation a 0.1200, b 0.1200, floor 0.0200."
+    assert caption({"a": 0.02, "b": 0.04}) == "Separation a 0.1200 (floor 0.0200), b 0.1400 (floor 0.0400)."
+    assert caption({"a": 0.02, "b": 0.04, "c": 0.02, "d": 0.02}) == "Separation up to 0.1400 (floor 0.0400), b."
+
+
 def test_of_many_layers_a_few_are_shown() -> None:
     many = Geometry("many", tuple(GridLayer((1, 2), (1.0, 1.0)) for _ in range(45)))
     assert report_pictures.shown_layers(many) == [0, 9, 18, 26, 35, 44]
     assert report_pictures.shown_layers(SMALL) == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("change", "title", "tone"),
-    [
-        ({}, "Distinguishable", "warning"),
-        ({"auc": 0.52}, "No difference found", "good"),
-        ({"auc": 0.56}, "Hard to tell", "good"),
-        ({"auc": 0.8}, "Easily told", "warning"),
-        ({"auc": 0.99}, "Almost always", "bad"),
-        ({"auc": 0.40}, "Below the floor", "warning"),
-        ({"auc": 0.52, "power_ok": False, "power_auc": 0.6}, "No verdict", "bad"),
-        ({"auc": 0.9, "power_ok": False}, "Different from Geant4; how much", "bad"),
-        ({"auc": 0.52, "auc_std": None, "auc_floor": None, "auc_floor_std": None}, "Hard to tell", "good"),
-        ({"auc": 0.52, "power_ok": np.False_}, "No verdict", "bad"),
-        ({"auc": None}, "No classifier test", "note"),
-        ({"auc": float("nan")}, "No classifier test", "note"),
-    ],
-)
-def test_the_verdict_in_words(change: dict[str, Any], title: str, tone: str) -> None:
-    found = report_text.verdict({**METRICS, **change}, "Geant4", "flow")
-    assert found[0] == tone
-    assert found[1].startswith(title)
-    if change.get("power_auc"):
-        assert "AUC of 0.600; at least 0.75 is needed. A low AUC is therefore no evidence" in found[2]
-    assert ("The power check failed" in found[2]) == (change.get("power_ok", True) in (False, np.False_))
-
-
-def test_notices() -> None:
-    titles = [title for _, title, _ in report_text.notices({**METRICS, "power_ok": None, "n_shared": 3}, [{}])]
-    assert titles == ["No power check.", "Samples overlap."]
-    small = report_text.notices({**METRICS, "n_classifier_train": 720}, [{"a": "b"}, {"tables": "NOT OFFICIAL"}])
-    assert [title for _, title, _ in small] == ["Small sample.", "About the sample."]
-    assert "720 showers" in small[0][2]
-    assert report_text.notices({}, [{}]) == []
 
 
 @pytest.mark.parametrize(
