@@ -59,9 +59,12 @@ def _floor_words(metrics: Metrics, reference: str) -> str:
     samples, separations = metrics.values(), "expected for as many showers as each sample and the reference have"
     if not any(one.get(name) for one in samples for name in ("classifiers", "fpd", "kpd", "prdc_low", "prdc_high")):
         return f"Floor: {separations}."
-    text = f"Floor: one half of {reference} against the other, with half the showers (separations: {separations})."
+    text = (
+        f"Floor: one half of {reference} against the other, for classifiers with half the showers, for FPD and KPD carried to the counts "
+        f"of the test (separations: {separations})."
+    )
     if any(one.get(name) for one in samples for name in ("prdc_low", "prdc_high")):
-        text += " Precision and the like look at 10,000 showers at most."
+        text += " Precision and the like look at equally many showers of both samples, 10,000 at most."
     return f"{text} {marks(metrics)}".rstrip()
 
 
@@ -115,11 +118,11 @@ def _rows(metrics: Metrics) -> Iterator[list[str]]:
                     for part in (found, [one.get("floor") or {} for one in found])
                 )
                 yield from _with_floors(f"{key}, {words}", cells, floors)
-    means = [_mean(one.get("separation")) for one in samples]
+    floor = [(number(one, "separation_mean_floor"), number(one, "separation_mean_floor_std")) for one in samples]
     yield [
         "mean separation",
-        *map(short, means),
-        _floor_text([(_mean(one.get("separation_floor")), None) for one in samples]),
+        *(_cell(one, "separation_mean", "separation_mean_std") for one in samples),
+        _floor_text(floor),
     ]
 
 
@@ -167,11 +170,6 @@ def _cell(values: Mapping[str, Any], key: str, error: str, factor: float = 1.0) 
     return plus_minus(factor * value, None if spread is None else factor * spread)
 
 
-def _mean(separations: Mapping[str, Any] | None) -> float | None:
-    values = [value for name in separations or {} if (value := number(separations or {}, name)) is not None]
-    return sum(values) / len(values) if values else None
-
-
 def separation_table(metrics: Metrics, reference: str, suffix: str = "") -> Table | None:
     """Separations of all observables, those that are largest in any sample first; None where there are none.
 
@@ -192,7 +190,10 @@ def separation_table(metrics: Metrics, reference: str, suffix: str = "") -> Tabl
         floor = _floor_text([(least, spread) for _, least, spread in found])
         if len(found) == 1:
             value, least, _ = found[0]
-            rows.append([plain_name(name), short(value), floor, _times(value, least)])
+            (one,) = metrics.values()
+            error = number(one.get(f"separation_std{suffix}") or {}, name)
+            shown = short(value) if value is None or error is None else plus_minus(value, error)
+            rows.append([plain_name(name), shown, floor, _times(value, least)])
         else:
             rows.append(
                 [plain_name(name), *(f"{short(value)} ({_times(value, least)})" for value, least, _ in found), floor]
@@ -212,7 +213,7 @@ def _floor_text(floors: Sequence[tuple[float | None, float | None]]) -> str:
     (least, spread), most = known[0], known[-1][0]
     if short(least) != short(most):
         return f"{short(least)} to {short(most)}"
-    return short(least) if spread is None else f"{short(least)} ± {short(spread)}"
+    return short(least) if spread is None else plus_minus(least, spread)
 
 
 def _header(samples: Sequence[str], reference: str) -> list[str]:

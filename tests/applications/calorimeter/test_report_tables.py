@@ -36,6 +36,10 @@ def sample(floor: float, n: int, **more: Any) -> dict[str, Any]:
         "separation": {"depth": 0.2},
         "separation_floor": {"depth": floor},
         "separation_floor_std": {"depth": 0.01},
+        "separation_mean": 0.2,
+        "separation_mean_std": 0.02,
+        "separation_mean_floor": floor,
+        "separation_mean_floor_std": 0.01,
     }
     return {
         "suite": "standard",
@@ -55,7 +59,7 @@ def row(table: tuple[list[str], list[list[str]]] | None, start: str) -> list[str
 def test_samples_of_one_size_share_a_column_of_floors() -> None:
     table = figures({"a": sample(0.04, 100), "b": sample(0.04, 100)})
     assert row(table, "AUC, standardised") == ["0.700 ± 0.020", "0.700 ± 0.020", "0.540 ± 0.030"]
-    assert row(table, "mean separation") == ["0.2000", "0.2000", "0.0400"]
+    assert row(table, "mean separation") == ["0.200 ± 0.020", "0.200 ± 0.020", "0.040 ± 0.010"]
     assert not any(cells[0].startswith("floor of each") for cells in table[1])  # type: ignore[index]
 
 
@@ -69,6 +73,11 @@ def test_samples_of_several_sizes_have_floors_of_their_own() -> None:
     assert separations is not None
     assert separations[0] == ["observable", "big: S (S / floor)", "small: S (S / floor)", "floor"]
     assert separations[1] == [["Depth", "0.2000 (10.0)", "0.2000 (2.5)", "0.0200 to 0.0800"]]
+
+
+def test_separations_of_one_sample_have_their_errors() -> None:
+    table = separation_table({"a": {**sample(0.04, 100), "separation_std": {"depth": 0.03}}}, "Geant4")
+    assert row(table, "Depth") == ["0.200 ± 0.030", "0.040 ± 0.010", "5.0"]
 
 
 def test_the_power_check_has_its_number() -> None:
